@@ -1,0 +1,112 @@
+"""A compact, typed client for the chat completions of Portkey's gateway."""
+
+from __future__ import annotations
+
+from ._chat import (
+    AsyncChatCompletion,
+    AsyncChatCompletionsMessages,
+    AsyncCompletions,
+    ChatCompletion,
+    ChatCompletionsMessages,
+    Completions,
+)
+from ._client import PORTKEY_BASE_URL, PORTKEY_GATEWAY_URL, AsyncPortkey, Portkey
+from ._gateway import GatewayInfo
+from ._retry import RetryPolicy
+from ._streams import AsyncStream, Stream
+from ._version import VERSION
+from .config import Cache, Condition, Config, Retry, Strategy, Target
+from .errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigError,
+    ConfigurationError,
+    ConflictError,
+    ContentFilterFinishReasonError,
+    GatewayTimeoutError,
+    GuardrailError,
+    IncompleteStreamError,
+    InternalServerError,
+    InvalidRequestError,
+    LengthFinishReasonError,
+    NameResolutionError,
+    NotFoundError,
+    PermissionDeniedError,
+    PoolTimeoutError,
+    PortkeyError,
+    RateLimitError,
+    RedirectError,
+    StreamConnectionError,
+    StreamError,
+    StreamTimeoutError,
+    TLSError,
+    UnprocessableEntityError,
+)
+from .headers import create_headers, createHeaders
+from .types import NOT_GIVEN, ChatCompletionChunk, ChatCompletions, NotGiven
+
+__version__ = VERSION
+
+__all__ = [
+    "NOT_GIVEN",
+    "PORTKEY_BASE_URL",
+    "PORTKEY_GATEWAY_URL",
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncChatCompletion",
+    "AsyncChatCompletionsMessages",
+    "AsyncCompletions",
+    "AsyncPortkey",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadRequestError",
+    "Cache",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatCompletions",
+    "ChatCompletionsMessages",
+    "Completions",
+    "Condition",
+    "Config",
+    "ConfigError",
+    "ConfigurationError",
+    "ConflictError",
+    "ContentFilterFinishReasonError",
+    "GatewayInfo",
+    "GatewayTimeoutError",
+    "GuardrailError",
+    "IncompleteStreamError",
+    "InternalServerError",
+    "InvalidRequestError",
+    "LengthFinishReasonError",
+    "NameResolutionError",
+    "NotFoundError",
+    "NotGiven",
+    "PermissionDeniedError",
+    "PoolTimeoutError",
+    "Portkey",
+    "PortkeyError",
+    "RateLimitError",
+    "RedirectError",
+    "Retry",
+    "RetryPolicy",
+    "Strategy",
+    "Stream",
+    "StreamConnectionError",
+    "StreamError",
+    "StreamTimeoutError",
+    "TLSError",
+    "Target",
+    "UnprocessableEntityError",
+    "__version__",
+    "createHeaders",
+    "create_headers",
+]

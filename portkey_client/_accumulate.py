@@ -1,0 +1,147 @@
+"""Chunks in, completion out: what a stream amounts to, at any point of it. Pure.
+
+Most streams are only looped over and nobody asks for the whole, so folding is put off: the JSON of the latest chunks is
+kept, and folded some thousands at a time or when somebody asks. Texts stay in pieces until then. So a chunk costs
+next to nothing, however long the answer is, and neither chunks nor their models pile up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from .types import ChatCompletionChunk, ChatCompletions, is_error_reason
+
+_BATCH: Final = 8_192
+_WHOLE: Final = frozenset({"id", "type", "role", "name", "index", "object", "format"})
+"""Text fields that come once, or again and again, but never in pieces."""
+
+
+class Accumulator:
+    """The completion that a stream amounts to so far.
+
+    Attributes:
+        unfinished: Indexes of the choices seen that have no finish reason yet.
+        failure: A finish reason that says the provider failed; None if there was none.
+    """
+
+    __slots__ = ("_choices", "_latest", "_seen", "_top", "failure", "unfinished")
+
+    def __init__(self) -> None:
+        self.unfinished: set[int] = set()
+        self.failure: str | None = None
+        self._seen: set[int] = set()
+        self._latest: list[bytes] = []
+        self._top: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: ChatCompletionChunk, raw: bytes | None = None) -> None:
+        """Take one chunk; `raw` is its JSON where that is at hand."""
+        seen = self._seen
+        for choice in chunk.choices:
+            index = choice.index
+            if index not in seen:
+                seen.add(index)
+                self.unfinished.add(index)
+            if choice.finish_reason is not None:
+                self.unfinished.discard(index)
+                if is_error_reason(choice.finish_reason):
+                    self.failure = choice.finish_reason
+        latest = self._latest
+        latest.append(chunk.model_dump_json(exclude_unset=True).encode() if raw is None else raw)
+        if len(latest) >= _BATCH:
+            self._catch_up()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no choice has been seen."""
+        return not self._seen
+
+    def completion(self) -> ChatCompletions:
+        """The answer as it would have come in one piece, as far as it has come."""
+        self._catch_up()
+        choices = [_finished(index, self._choices[index]) for index in sorted(self._choices)]
+        return ChatCompletions.model_validate({**self._top, "object": "chat.completion", "choices": choices})
+
+    def _catch_up(self) -> None:
+        for chunk in from_json(b"[" + b",".join(self._latest) + b"]"):
+            for choice in chunk.pop("choices", None) or ():
+                index = choice.pop("index", 0)
+                _fold(self._choices.setdefault(index, {}), choice)
+            for key, value in chunk.items():
+                # Azure's first chunk, about the prompt alone, has an empty id and model; the usage comes last.
+                if value not in (None, "") and (key == "usage" or not self._top.get(key)):
+                    self._top[key] = value
+        self._latest.clear()
+
+
+def _finished(index: int, so_far: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice of the completion for what its deltas have come to."""
+    choice = {"index": index, "finish_reason": None, **_joined(so_far)}
+    message = {"role": "assistant", "content": None, **(choice.pop("delta", None) or {})}
+    for call in message.get("tool_calls") or ():
+        call.pop("index", None)
+        call["function"] = {"name": "", "arguments": "", **(call.get("function") or {})}
+    if message.get("function_call") is not None:
+        message["function_call"] = {"name": "", "arguments": "", **message["function_call"]}
+    return {**choice, "message": message}
+
+
+class _Pieces(list[str]):
+    """A text in the pieces it came in."""
+
+
+def _fold(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    """Add to `whole` what `delta` brings: texts grow, objects are folded, list items are folded by their `index`."""
+    for key, value in delta.items():
+        known = whole.get(key)
+        if value is None:
+            whole.setdefault(key, None)
+        elif isinstance(value, str) and key not in _WHOLE and key != "finish_reason":
+            if not isinstance(known, _Pieces):
+                whole[key] = _Pieces([value])
+            else:
+                known.append(value)
+                if len(known) > _BATCH:  # many small texts take ten times the memory of one
+                    known[:] = ["".join(known)]
+        elif isinstance(value, Mapping):
+            if not isinstance(known, dict):
+                known = whole[key] = {}
+            _fold(known, value)
+        elif isinstance(value, list):
+            if not isinstance(known, list) or isinstance(known, _Pieces):
+                known = whole[key] = []
+            for item in value:
+                _fold_item(known, item)
+        elif value != "" or known is None:  # some servers repeat an empty id or name in every piece
+            whole[key] = value
+
+
+def _fold_item(items: list[Any], item: Any) -> None:
+    """Add one item of a list: to the one with its `index`, or, for a tool call without one, to the last if it goes on."""
+    if not isinstance(item, Mapping):
+        items.append(item)
+        return
+    index = item.get("index")
+    target: dict[str, Any] | None = None
+    if index is not None:
+        target = next((known for known in items if isinstance(known, dict) and known.get("index") == index), None)
+    elif "function" in item and items and item.get("id") in (None, "", items[-1].get("id")):
+        target = items[-1]
+    if target is None:
+        target = {}
+        items.append(target)
+    _fold(target, item)
+
+
+def _joined(value: Any) -> Any:
+    """A copy of `value` with every text in one piece."""
+    if isinstance(value, _Pieces):
+        return "".join(value)
+    if isinstance(value, dict):
+        return {key: _joined(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_joined(item) for item in value]
+    return value

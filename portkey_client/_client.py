@@ -1,0 +1,346 @@
+"""`Portkey` and `AsyncPortkey`: what the user holds. They keep the options, and put core, driver and httpx together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, Unpack
+
+import httpx
+
+from ._call import DEFAULT_TIMEOUT, CallOptions, RetryOption, TimeoutOption, merged_headers, timeouts_of
+from ._chat import COMPLETIONS_PATH, AsyncChatCompletion, ChatCompletion
+from ._clock import CLOCK_EXTENSION, ClockSlot
+from ._drive import adrive, drive
+from ._exchange import Call, exchange, exchange_stream
+from ._request import encode_body, encode_query, is_given
+from ._retry import RetryPolicy
+from ._streams import AsyncStream, Stream, astream, stream
+from ._tls import shared_context
+from .errors import ConfigurationError
+from .headers import HEADER_OPTIONS, ClientOptions, encode_options, sdk_headers, warn_of_typos
+from .types import NOT_GIVEN, Answer, ChatCompletionChunk, ChatCompletions, NotGiven
+
+PORTKEY_GATEWAY_URL: Final = "https://api.portkey.ai/v1"
+PORTKEY_BASE_URL: Final = PORTKEY_GATEWAY_URL
+LOCAL_GATEWAY_URL: Final = "http://localhost:8787/v1"
+"""Where a gateway started on this machine listens."""
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+
+_REAL_OPTIONS: Final = ("api_key", "base_url", "http_client", "timeout", "max_retries")
+_LIMITS: Final = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+_NO_AUTH: Final = httpx.Auth()
+_HTTPX_DEFAULT_TIMEOUT: Final = httpx.Timeout(5.0)
+
+
+class _OwnHttp:
+    """Marks an httpx client made here, which adds nothing of its own to a request."""
+
+
+class _HttpClient(_OwnHttp, httpx.Client): ...
+
+
+class _HttpAsyncClient(_OwnHttp, httpx.AsyncClient): ...
+
+
+class _Client(Generic[HttpT]):
+    """What both clients share: reading the options, and building requests from them.
+
+    Attributes:
+        api_key: The Portkey API key in use.
+        base_url: The gateway's URL, without a slash at its end.
+        timeout: Of calls that set none.
+        max_retries: Of calls that set none.
+        options: The request headers' options, as given.
+    """
+
+    _http_class: ClassVar[type[httpx.Client | httpx.AsyncClient]]
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None,
+        base_url: str | httpx.URL | None,
+        http_client: HttpT | None,
+        timeout: TimeoutOption,
+        max_retries: RetryOption,
+        options: Mapping[str, Any],
+    ) -> None:
+        if api_key is not None and not isinstance(api_key, str):
+            raise ConfigurationError(f"api_key= must be a str, got {type(api_key).__name__}")
+        if http_client is not None and not isinstance(http_client, self._http_class):
+            kind = type(http_client)
+            raise ConfigurationError(
+                f"http_client= of {type(self).__name__} must be an httpx.{self._http_class.__name__}, "
+                f"got {kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+            )
+        warn_of_typos(options, _REAL_OPTIONS, stacklevel=4)
+        self.api_key = api_key or os.environ.get("PORTKEY_API_KEY") or None
+        self.base_url = _base_url(base_url, self.api_key)
+        self.timeout = _default_timeout(http_client) if isinstance(timeout, NotGiven) else timeout
+        self.max_retries = RetryPolicy() if isinstance(max_retries, NotGiven) else RetryPolicy.of(max_retries)
+        self.options: Mapping[str, Any] = {"strict_open_ai_compliance": False, **options}
+        self._timeouts = timeouts_of(self.timeout)
+        self._headers = httpx.Headers(sdk_headers() | encode_options({"api_key": self.api_key, **self.options}))
+        self._completions_url = httpx.URL(self.base_url + COMPLETIONS_PATH)
+        self._owns_http = http_client is None
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        # The declared options are readable as attributes, given or not.
+        if name in HEADER_OPTIONS:
+            return self.__dict__.get("options", {}).get(name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+    def is_closed(self) -> bool:
+        """Whether the client has been closed."""
+        return self._closed
+
+    def _call(
+        self,
+        http: httpx.Client | httpx.AsyncClient,
+        method: str,
+        path: str,
+        parse: Callable[[bytes], AnswerT],
+        body: Mapping[str, Any] | None,
+        options: CallOptions,
+    ) -> Call[AnswerT]:
+        """Everything about one call, checked, with its request ready to be sent."""
+        if self._closed:
+            raise ConfigurationError(f"this {type(self).__name__} has been closed; make a new one, or close it later")
+        timeouts = self._timeouts if isinstance(options.timeout, NotGiven) else timeouts_of(options.timeout)
+        policy = self.max_retries if isinstance(options.max_retries, NotGiven) else RetryPolicy.of(options.max_retries)
+        headers = merged_headers(self._headers, options.extra_headers)
+        url = self._completions_url if path == COMPLETIONS_PATH else httpx.URL(self.base_url + path)
+        if options.extra_query:
+            url = url.copy_with(query=encode_query(options.extra_query).encode())
+        cookies = None
+        if not isinstance(http, _OwnHttp):
+            # A client made by the user has headers, parameters and cookies of its own; ours win where both name one.
+            url = url.copy_with(params=http.params.merge(url.params)) if http.params else url
+            headers = _merged(http.headers, headers)
+            cookies = http.cookies
+        request = httpx.Request(
+            method,
+            url,
+            headers=headers,
+            cookies=cookies,
+            content=None if body is None else encode_body(body),
+            extensions={"timeout": dict(timeouts), CLOCK_EXTENSION: ClockSlot()},
+        )
+        return Call(request, parse, policy, timeouts["read"])
+
+    def _auth(self, http: object) -> httpx.Auth | None:
+        """Credentials for httpx: none with our own client, the user's with theirs."""
+        return _NO_AUTH if isinstance(http, _OwnHttp) else None
+
+    def _options_with(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The constructor's arguments for a copy with some of them replaced; None unsets an option."""
+        kept: dict[str, Any] = {
+            "api_key": self.api_key,
+            "base_url": self.base_url,
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            **self.options,
+        }
+        return kept | {name: value for name, value in options.items() if is_given(value)}
+
+
+class Portkey(_Client[httpx.Client]):
+    """A client of Portkey's gateway.
+
+    Keywords that are declared nowhere become `x-portkey-` headers, as in portkey_ai, with a warning where one looks
+    like a typo. One instance serves any number of threads.
+
+    Args:
+        api_key: Portkey API key; the variable `PORTKEY_API_KEY` where it is not given.
+        base_url: URL of the gateway; else the variable `PORTKEY_PROXY`; else Portkey's own if there is a key,
+            else that of a gateway on this machine.
+        http_client: An `httpx.Client` to send with, with its own headers, params, cookies and transports; it stays its
+            owner's to close.
+        timeout: Seconds to wait for a connection and for each piece of an answer, or an `httpx.Timeout`; None is for
+            ever. Without it 5 seconds for a connection and 600 for an answer.
+        max_retries: How often a call that never reached the gateway is sent again, or a `RetryPolicy`; 1 without it.
+        options: What becomes a request header, see `HEADER_OPTIONS`.
+
+    Raises:
+        ConfigurationError: An argument that cannot be meant.
+    """
+
+    _http_class = httpx.Client
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | httpx.URL | None = None,
+        http_client: httpx.Client | None = None,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        super().__init__(
+            api_key=api_key,
+            base_url=base_url,
+            http_client=http_client,
+            timeout=timeout,
+            max_retries=max_retries,
+            options=options,
+        )
+        self._http = http_client or _HttpClient(verify=shared_context(), limits=_LIMITS)
+        self.chat = ChatCompletion(self)
+
+    def copy(
+        self,
+        *,
+        api_key: str | NotGiven | None = NOT_GIVEN,
+        base_url: str | httpx.URL | NotGiven | None = NOT_GIVEN,
+        http_client: httpx.Client | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **options: Unpack[ClientOptions],
+    ) -> Self:
+        """A client with some options replaced, on the same connections; None unsets an option."""
+        changed = {"api_key": api_key, "base_url": base_url, "timeout": timeout, "max_retries": max_retries, **options}
+        http = self._http if isinstance(http_client, NotGiven) else http_client
+        return type(self)(http_client=http, **self._options_with(changed))
+
+    with_options = copy
+
+    def close(self) -> None:
+        """Close the connections, unless `http_client=` brought them; calls fail from now on. Harmless if repeated."""
+        self._closed = True
+        if self._owns_http:
+            self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def request(
+        self, method: str, path: str, kind: type[AnswerT], body: Mapping[str, Any] | None, options: CallOptions
+    ) -> AnswerT:
+        """Make one call and return its answer."""
+        call = self._call(self._http, method, path, kind.model_validate_json, body, options)
+        return drive(exchange(call), self._http, call.request, self._auth(self._http))
+
+    def open_stream(self, body: Mapping[str, Any], options: CallOptions) -> Stream[ChatCompletionChunk]:
+        """Ask for a completion in chunks."""
+        call = self._call(self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body, options)
+        return stream(drive(exchange_stream(call), self._http, call.request, self._auth(self._http)))
+
+
+class AsyncPortkey(_Client[httpx.AsyncClient]):
+    """A client of Portkey's gateway for asyncio and trio; see `Portkey` for the options."""
+
+    _http_class = httpx.AsyncClient
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | httpx.URL | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        super().__init__(
+            api_key=api_key,
+            base_url=base_url,
+            http_client=http_client,
+            timeout=timeout,
+            max_retries=max_retries,
+            options=options,
+        )
+        self._http = http_client or _HttpAsyncClient(verify=shared_context(), limits=_LIMITS)
+        self.chat = AsyncChatCompletion(self)
+
+    def copy(
+        self,
+        *,
+        api_key: str | NotGiven | None = NOT_GIVEN,
+        base_url: str | httpx.URL | NotGiven | None = NOT_GIVEN,
+        http_client: httpx.AsyncClient | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **options: Unpack[ClientOptions],
+    ) -> Self:
+        """A client with some options replaced, on the same connections; None unsets an option."""
+        changed = {"api_key": api_key, "base_url": base_url, "timeout": timeout, "max_retries": max_retries, **options}
+        http = self._http if isinstance(http_client, NotGiven) else http_client
+        return type(self)(http_client=http, **self._options_with(changed))
+
+    with_options = copy
+
+    async def close(self) -> None:
+        """Close the connections, unless `http_client=` brought them; calls fail from now on. Harmless if repeated."""
+        self._closed = True
+        if self._owns_http:
+            await self._http.aclose()
+
+    aclose = close
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def request(
+        self, method: str, path: str, kind: type[AnswerT], body: Mapping[str, Any] | None, options: CallOptions
+    ) -> AnswerT:
+        """Make one call and return its answer."""
+        call = self._call(self._http, method, path, kind.model_validate_json, body, options)
+        return await adrive(exchange(call), self._http, call.request, self._auth(self._http))
+
+    async def open_stream(self, body: Mapping[str, Any], options: CallOptions) -> AsyncStream[ChatCompletionChunk]:
+        """Ask for a completion in chunks."""
+        call = self._call(self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body, options)
+        return astream(await adrive(exchange_stream(call), self._http, call.request, self._auth(self._http)))
+
+
+def _base_url(base_url: object, api_key: str | None) -> str:
+    """The gateway's URL: as given, else from the variable PORTKEY_PROXY, else by whether there is a key."""
+    source = "base_url="
+    if base_url is None:
+        source = "the variable PORTKEY_PROXY"
+        base_url = os.environ.get("PORTKEY_PROXY") or (PORTKEY_GATEWAY_URL if api_key else LOCAL_GATEWAY_URL)
+    if not isinstance(base_url, str | httpx.URL):
+        raise ConfigurationError(f"{source} must be an http or https URL, got {type(base_url).__name__} {base_url!r}")
+    text = str(base_url)
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"{source} must be an http or https URL, got {text!r}: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigurationError(f"{source} must be an http or https URL, got {text!r}")
+    text = text.rstrip("/")
+    if text == PORTKEY_GATEWAY_URL and not api_key:
+        raise ConfigurationError(
+            "api_key= is needed for Portkey's own gateway: pass it or set the variable PORTKEY_API_KEY"
+        )
+    return text
+
+
+def _default_timeout(http: httpx.Client | httpx.AsyncClient | None) -> httpx.Timeout:
+    """The timeout of a `http_client=` if somebody chose it, else our own."""
+    if http is None or http.timeout == _HTTPX_DEFAULT_TIMEOUT:
+        return DEFAULT_TIMEOUT
+    return http.timeout
+
+
+def _merged(theirs: httpx.Headers, ours: httpx.Headers) -> httpx.Headers:
+    return httpx.Headers([(name, value) for name, value in theirs.raw if name.decode("ascii") not in ours] + ours.raw)

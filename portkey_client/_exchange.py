@@ -1,0 +1,291 @@
+"""The core: one call as a generator. It yields what it wants done and is sent the outcome; it does no I/O itself.
+
+A driver (`_drive`) runs it: for `Send` it sends back a response, for `Read` a body, for `Sleep` nothing, or it throws in
+the exception that came instead. In the end the generator returns the answer, or raises a PortkeyError.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from . import _retry
+from ._body import BodyError
+from ._retry import RetryPolicy
+from .errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    NameResolutionError,
+    PoolTimeoutError,
+    RedirectError,
+    TLSError,
+    describe,
+    excerpt,
+    status_error_class,
+)
+from .types import Answer, set_headers
+
+T = TypeVar("T")
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+"""The largest body that is taken, decompressed; the longest answers of any model are far below."""
+ERROR_BODY_SECONDS: Final = 5.0
+"""How long to wait for the body of an error status: the status alone is worth reporting."""
+
+SEND_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
+"""What a transport raises when sending or reading fails. Anything else is a mistake in the program and is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the call's request; answered with the response, its body unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the whole body and close the response; answered with a `Body`.
+
+    Attributes:
+        response: Whose body.
+        seconds: How long that may take altogether; None for ever.
+    """
+
+    response: httpx.Response
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait; answered with None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body, as far as it came.
+
+    Attributes:
+        data: The bytes, decompressed.
+        error: Why it is not whole; None if it is.
+    """
+
+    data: bytes
+    error: Exception | None = None
+
+
+Effect: TypeAlias = Send | Read | Sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[AnswerT]):
+    """One call.
+
+    Attributes:
+        request: The HTTP request; its extensions also hold the timeouts.
+        parse: Validates the body of a success and makes the answer of it.
+        policy: When to send again.
+        read_timeout: Seconds for a whole body to arrive after its headers; None for ever.
+        random: Source of the jitter: a number between 0 and 1.
+        now: Seconds since 1970, for dates in `Retry-After`.
+    """
+
+    request: httpx.Request
+    parse: Callable[[bytes], AnswerT]
+    policy: RetryPolicy
+    read_timeout: float | None
+    random: Callable[[], float] = field(default=random.random)
+    now: Callable[[], float] = field(default=time.time)
+
+
+Exchange: TypeAlias = Generator[Effect, Any, T]
+
+
+def exchange(call: Call[AnswerT]) -> Exchange[AnswerT]:
+    """Run one call to its answer, the parsed body.
+
+    Raises:
+        APIError: Whatever went wrong, as the class that says what.
+    """
+    response = yield from _respond(call)
+    body: Body = yield Read(response, call.read_timeout)
+    if body.error is not None:
+        raise read_error(body.error, response, body.data) from body.error
+    try:
+        answer = call.parse(body.data)
+    except (ValidationError, RecursionError) as error:
+        raise unexpected_answer(response, body.data, _misfit(error)) from error
+    set_headers(answer, response.headers)
+    return answer
+
+
+def exchange_stream(call: Call[Any]) -> Exchange[httpx.Response]:
+    """Run one call to the response that streams its answer, the body unread.
+
+    Raises:
+        APIError: Whatever went wrong, as the class that says what.
+    """
+    response = yield from _respond(call)
+    if is_event_stream(response):
+        return response
+    body: Body = yield Read(response, call.read_timeout)
+    raise unexpected_answer(response, body.data, "an event stream was asked for") from body.error
+
+
+def _respond(call: Call[Any]) -> Exchange[httpx.Response]:
+    """Send until there is a response with a success status."""
+    retries = 0
+    while True:
+        cause: BaseException | None = None
+        try:
+            response: httpx.Response = yield Send()
+        except SEND_ERRORS as error:
+            failure: APIError = connection_error(error, call.request)
+            again, cause = _retry.retries_exception(call.policy, error), error
+        else:
+            if 200 <= response.status_code < 300:  # 246 among them: guardrails failed, the request was let through
+                return response
+            body: Body = yield Read(response, _shorter(call.read_timeout, ERROR_BODY_SECONDS))
+            again = _retry.retries_status(call.policy, response.status_code, response.headers)
+            cause = body.error
+            failure = status_error(response, body)
+            failure.retry_after = _retry.retry_after_seconds(response.headers, call.now())
+        failure.attempts = retries + 1
+        if not again or retries >= call.policy.max_retries:
+            raise failure from cause
+        yield Sleep(_retry.delay(retries, failure.retry_after, call.random()))
+        retries += 1
+
+
+def is_event_stream(response: httpx.Response) -> bool:
+    """Whether a body may hold events. A type that is no event stream is taken for one unless it says what else it is."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return response.status_code != 204 and not kind.endswith(("json", "html", "xml"))
+
+
+def _misfit(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    issue = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, issue["loc"]))
+    return f"{where}: {issue['msg']}" if where else issue["msg"]
+
+
+def unexpected_answer(response: httpx.Response, data: bytes, problem: str) -> APIResponseValidationError:
+    """The error for an answer with a success status that is none."""
+    content = decode_body(data)
+    kind = response.headers.get("content-type") or "no content type"
+    error = APIResponseValidationError(with_body(response, data), content)
+    reported = isinstance(content, Mapping) and content.get("error") is not None
+    if reported or (isinstance(content, Mapping) and content.get("status") == "failure"):
+        head = f"Error code: {response.status_code}"
+        error.message = describe(head, content, error.gateway)
+    else:
+        shown = f"got {len(data):,} bytes of {kind}" if data else f"got an empty body ({kind})"
+        head = f"Error code: {response.status_code} - the answer is not what was asked for: {problem}; {shown}"
+        error.message = f"{head}: {excerpt(_text(data))}" if data else head
+        if facts := str(error.gateway):
+            error.message += f" ({facts})"
+    error.args = (error.message,)
+    return error
+
+
+def status_error(response: httpx.Response, body: Body) -> APIStatusError:
+    """The error for an answer with an error status, whatever of its body came."""
+    status = response.status_code
+    content = decode_body(body.data)
+    cls = status_error_class(status)
+    error = cls("", response=with_body(response, body.data), body=content)
+    head = f"Error code: {status}"
+    if cls is RedirectError:
+        location = response.headers.get("location")
+        head += f" - redirects are not followed; Location: {location or 'none given'}"
+    error.message = describe(head, content, error.gateway)
+    if body.error is not None:
+        error.message += f" (the body of the answer did not come whole: {body.error})"
+    error.args = (error.message,)
+    if error.type is None and (kind := response.headers.get("x-amzn-errortype")):
+        error.type = kind.partition(":")[0]  # Bedrock names the class of an error in this header only
+    return error
+
+
+def connection_error(error: Exception, request: httpx.Request) -> APIConnectionError:
+    """The error for an exception raised while sending; `error` is to be its cause."""
+    reason = _reason(error)
+    url = f"{request.method} {request.url.copy_with(query=None)}"
+    match error:
+        case httpx.PoolTimeout():
+            text = f"No connection became free in time for {url}: all of this client's are in use here, by other calls"
+            return PoolTimeoutError(message=text, request=request)
+        case httpx.TimeoutException():
+            phase = type(error).__name__.removesuffix("Timeout").lower()
+            seconds = request.extensions.get("timeout", {}).get(phase)
+            limit = f" ({phase} timeout, {seconds:g} s)" if seconds is not None else f" ({phase} timeout)"
+            return APITimeoutError(message=f"Request timed out{limit}: {url}", request=request)
+        case _ if _retry.is_tls_failure(error):
+            return TLSError(message=f"TLS connection failed: {url}: {reason}", request=request)
+        case _ if any(isinstance(cause, socket.gaierror) for cause in _retry.causes(error)):
+            return NameResolutionError(message=f"The host has no address: {url}: {reason}", request=request)
+    return APIConnectionError(message=f"Connection error: {url}: {reason}", request=request)
+
+
+def read_error(error: Exception, response: httpx.Response, data: bytes) -> APIError:
+    """The error for a body with a success status that did not come whole; `error` is to be its cause."""
+    request = response.request
+    head = f"Error code: {response.status_code}"
+    if isinstance(error, BodyError):
+        message = f"{head} - {error}: {request.method} {request.url.copy_with(query=None)}"
+        return APIResponseValidationError(with_body(response, data), None, message=message)
+    failure = connection_error(error, request)
+    failure.gateway = APIStatusError("", response=response).gateway
+    facts = str(failure.gateway)
+    failure.message = f"{head} - the answer broke off after {len(data):,} bytes: {failure.message}"
+    failure.message += f" ({facts})" if facts else ""
+    failure.args = (failure.message,)
+    return failure
+
+
+def decode_body(data: bytes) -> object:
+    """A body as JSON, as text where it is none, None where it is empty."""
+    if not data.strip():
+        return None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return _text(data)
+
+
+def with_body(response: httpx.Response, data: bytes) -> httpx.Response:
+    """The response with its body, decompressed, so that `response.json()` and `.text` work for whoever catches an error."""
+    headers = [
+        (name, value)
+        for name, value in response.headers.raw
+        if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
+    ]
+    return httpx.Response(response.status_code, headers=headers, content=data, request=response.request)
+
+
+def _text(data: bytes) -> str:
+    return data[: 64 * 1024].decode("utf-8", "replace")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost words about a failure: outer exceptions often have none."""
+    texts: Iterator[str] = (str(cause) for cause in _retry.causes(error))
+    return next((text for text in texts if text), type(error).__name__)
+
+
+def _shorter(seconds: float | None, limit: float) -> float:
+    return limit if seconds is None else min(seconds, limit)

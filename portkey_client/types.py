@@ -1,0 +1,426 @@
+"""What the API takes and gives: answers, chunks and stored completions as models, request parts as typed dicts.
+
+Answers are OpenAI's, as the gateway maps every provider to them (https://platform.openai.com/docs/api-reference/chat).
+Fields nobody declared here are kept at every level and written back by `model_dump`, since providers add some every month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired, TypeAlias, TypedDict
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+
+from ._gateway import GatewayInfo
+
+__all__ = [
+    "Audio",
+    "ChatCompletionChunk",
+    "ChatCompletionDeleted",
+    "ChatCompletionList",
+    "ChatCompletionMessage",
+    "ChatCompletionStoreMessage",
+    "ChatCompletionStoreMessageDeleted",
+    "ChatCompletionStoreMessageList",
+    "ChatCompletions",
+    "Choice",
+    "ChoiceLogprobs",
+    "CompletionTokensDetails",
+    "Delta",
+    "DeltaFunction",
+    "DeltaToolCall",
+    "FinishReason",
+    "Function",
+    "FunctionParam",
+    "MessageParam",
+    "Model",
+    "NotGiven",
+    "PromptTokensDetails",
+    "StreamChoice",
+    "TextParts",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCallParam",
+    "ToolParam",
+    "TopLogprob",
+    "Usage",
+    "normalize_finish_reason",
+]
+
+
+class NotGiven:
+    """The type of `NOT_GIVEN`: a parameter left out, where None means a JSON null or "no limit"."""
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final = NotGiven()
+
+
+class Model(BaseModel):
+    """A JSON object of the API: attributes, `["key"]` and `.get("key")` all read it; `str()` is its JSON."""
+
+    # Building validators takes longer than importing everything else, and most programs use few of them.
+    model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
+
+    def __getitem__(self, key: str) -> Any:
+        """The field `key`, None where it is absent, as `portkey_ai` has it."""
+        return self.get(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The field `key`; `default` where it is absent or null. 0, False and "" are values."""
+        value = self.__dict__.get(key) if key in type(self).model_fields else (self.model_extra or {}).get(key)
+        return default if value is None else value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object as it came: plain data, with the fields that were set."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The object as it came, as JSON text."""
+        return self.model_dump_json(exclude_unset=True, indent=indent)
+
+    def __str__(self) -> str:
+        return self.model_dump_json(indent=4)
+
+
+class Answer(Model):
+    """A whole response body; it also knows the headers it came with."""
+
+    _headers: Mapping[str, str] | None = PrivateAttr(default=None)
+
+    @property
+    def gateway(self) -> GatewayInfo:
+        """What the gateway said about this answer; all None on one that came from no response."""
+        return GatewayInfo.from_headers(self._headers or {})
+
+    def get_headers(self) -> dict[str, str]:
+        """The gateway's own response headers, without their `x-portkey-` prefix."""
+        headers = self._headers or {}
+        return {
+            name.removeprefix("x-portkey-"): value for name, value in headers.items() if name.startswith("x-portkey-")
+        }
+
+
+def set_headers(answer: Answer, headers: Mapping[str, str]) -> None:
+    """Tell an answer the headers it came with."""
+    answer._headers = headers  # noqa: SLF001  # private to users, not to this module
+
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "function_call", "error"]
+
+_FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
+    # Anthropic and Bedrock: https://docs.anthropic.com/en/api/handling-stop-reasons
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
+    # Google: https://ai.google.dev/api/generate-content#FinishReason
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
+    "malformed_function_call": "error",
+    # Cohere: https://docs.cohere.com/reference/chat
+    "complete": "stop",
+    "tool_call": "tool_calls",
+    # Others say it OpenAI's way, in one case or the other.
+    "stop": "stop",
+    "eos": "stop",
+    "length": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "function_call": "function_call",
+}
+
+
+def normalize_finish_reason(reason: str | None) -> FinishReason | None:
+    """OpenAI's word for a provider's finish reason; an unknown one is a `stop`, as the gateway has it.
+
+    Unless strict, the gateway passes on the provider's own word; a provider's error inside a stream becomes
+    one too (`overloaded_error`).
+    """
+    if reason is None:
+        return None
+    word = reason.lower()
+    return "error" if is_error_reason(word) else _FINISH_REASONS.get(word, "stop")
+
+
+def is_error_reason(reason: str) -> bool:
+    """Whether a finish reason says that the provider failed."""
+    return reason == "error" or reason.endswith("_error")
+
+
+class TextParts(str):
+    """Text that came as a list of parts, joined; `parts` is the list as it came."""
+
+    __slots__ = ("parts",)
+    parts: list[Any]
+
+
+def _join_parts(parts: list[Any]) -> str:
+    text = TextParts(
+        "".join(
+            part if isinstance(part, str) else part["text"]
+            for part in parts
+            if isinstance(part, str) or (isinstance(part, dict) and isinstance(part.get("text"), str))
+        )
+    )
+    text.parts = parts
+    return text
+
+
+if TYPE_CHECKING:
+    Text: TypeAlias = str | None
+else:
+    # Some models (Mistral's reasoning ones) answer with a list of parts; the function runs for those only.
+    Text = Annotated[str | Annotated[list[Any], AfterValidator(_join_parts)] | None, Field(union_mode="left_to_right")]
+
+
+class TopLogprob(Model):
+    token: str
+    bytes: list[int] | None = None
+    logprob: float
+
+
+class TokenLogprob(Model):
+    """One token of the answer with its log probability and the likeliest alternatives."""
+
+    token: str
+    bytes: list[int] | None = None
+    logprob: float
+    top_logprobs: list[TopLogprob] | None = None
+
+
+class ChoiceLogprobs(Model):
+    content: list[TokenLogprob] | None = None
+    refusal: list[TokenLogprob] | None = None
+
+
+class CompletionTokensDetails(Model):
+    accepted_prediction_tokens: int | None = None
+    audio_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class PromptTokensDetails(Model):
+    audio_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class Usage(Model):
+    """Token counts, as the provider bills them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
+    prompt_tokens_details: PromptTokensDetails | None = None
+
+
+class Function(Model):
+    """A call the model wants made.
+
+    Attributes:
+        name: The tool's name.
+        arguments: JSON text as the model wrote it; it may be broken or break the tool's schema.
+    """
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Model):
+    id: str | None = None
+    type: str | None = None
+    function: Function
+
+
+class Audio(Model):
+    id: str | None = None
+    data: str | None = None
+    expires_at: int | None = None
+    transcript: str | None = None
+
+
+class ChatCompletionMessage(Model):
+    """What the model said. It can be passed back in `messages` as it is."""
+
+    role: str | None = None
+    content: Text = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    audio: Audio | None = None
+
+
+class Choice(Model):
+    """One of the `n` answers.
+
+    Attributes:
+        finish_reason: Why the model stopped, in the provider's word unless the gateway is strict.
+    """
+
+    index: int = 0
+    message: ChatCompletionMessage
+    finish_reason: str | None = None
+    logprobs: ChoiceLogprobs | None = None
+
+    @property
+    def normalized_finish_reason(self) -> FinishReason | None:
+        """Why the model stopped, in OpenAI's word whoever the provider was."""
+        return normalize_finish_reason(self.finish_reason)
+
+
+class ChatCompletions(Answer):
+    """A whole answer. `created` is in seconds since 1970."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    choices: list[Choice]
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+
+
+class DeltaFunction(Model):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class DeltaToolCall(Model):
+    """A piece of a tool call; `index` says of which. The name comes first, then pieces of the arguments."""
+
+    index: int | None = None
+    id: str | None = None
+    type: str | None = None
+    function: DeltaFunction | None = None
+
+
+class Delta(Model):
+    """What a chunk adds to the message of its choice."""
+
+    role: str | None = None
+    content: Text = None
+    refusal: str | None = None
+    tool_calls: list[DeltaToolCall] | None = None
+    function_call: DeltaFunction | None = None
+
+
+class StreamChoice(Model):
+    index: int = 0
+    delta: Delta = Field(default_factory=Delta)
+    finish_reason: str | None = None
+    logprobs: ChoiceLogprobs | None = None
+
+    @property
+    def normalized_finish_reason(self) -> FinishReason | None:
+        """Why the model stopped, in OpenAI's word whoever the provider was."""
+        return normalize_finish_reason(self.finish_reason)
+
+
+class ChatCompletionChunk(Model):
+    """One piece of a streamed answer. `choices` is empty in the piece that carries the usage."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    choices: list[StreamChoice] = Field(default_factory=list)
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+
+
+class ChatCompletionDeleted(Answer):
+    id: str
+    deleted: bool
+    object: str | None = None
+
+
+class ChatCompletionList(Answer):
+    """One page of stored completions; iterate over the client's `list()` result for all pages."""
+
+    object: str | None = None
+    data: list[ChatCompletions]
+    first_id: str | None = None
+    last_id: str | None = None
+    has_more: bool | None = None
+
+
+class ChatCompletionStoreMessage(Answer):
+    """One stored message, of a user as well as of the model; users' content may be a list of parts."""
+
+    id: str | None = None
+    role: str | None = None
+    content: str | list[dict[str, Any]] | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    name: str | None = None
+
+
+class ChatCompletionStoreMessageDeleted(Answer):
+    id: str
+    deleted: bool
+    object: str | None = None
+
+
+class ChatCompletionStoreMessageList(Answer):
+    """One page of the messages of a stored completion."""
+
+    object: str | None = None
+    data: list[ChatCompletionStoreMessage]
+    first_id: str | None = None
+    last_id: str | None = None
+    has_more: bool | None = None
+
+
+class FunctionParam(TypedDict):
+    """A function offered to the model; `parameters` is a JSON schema."""
+
+    name: str
+    description: NotRequired[str]
+    parameters: NotRequired[Mapping[str, Any]]
+    strict: NotRequired[bool | None]
+
+
+class ToolParam(TypedDict):
+    type: Literal["function"]
+    function: FunctionParam
+
+
+class FunctionCallParam(TypedDict):
+    name: str
+    arguments: str
+
+
+class ToolCallParam(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: FunctionCallParam
+
+
+class MessageParam(TypedDict, total=False):
+    """A message of any role, for annotating your own code; `create` takes any mapping or model."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Mapping[str, Any]] | None
+    name: str
+    tool_calls: list[ToolCallParam]
+    tool_call_id: str
+    refusal: str | None

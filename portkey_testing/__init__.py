@@ -1,0 +1,76 @@
+"""A fake Portkey gateway for tests, offline and in virtual time.
+
+The names load when they are first used, so that a pytest run that does not use them pays nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from portkey_testing.clock import VirtualClock
+    from portkey_testing.failures import (
+        CassetteMiss,
+        DishonestReply,
+        EscapedRequest,
+        HangingRequest,
+        NotSimulated,
+        PortkeyTestFailure,
+        RefusedRequest,
+        SeveralFailures,
+        UnknownToGateway,
+        UnplayedInteractions,
+        UnscriptedRequest,
+        UnusedReplies,
+    )
+    from portkey_testing.gateway import FakeGateway
+    from portkey_testing.replies import completion, error, fault, native, refusal, status, text, tool_call
+
+__all__ = [
+    "CassetteMiss",
+    "DishonestReply",
+    "EscapedRequest",
+    "FakeGateway",
+    "HangingRequest",
+    "NotSimulated",
+    "PortkeyTestFailure",
+    "RefusedRequest",
+    "SeveralFailures",
+    "UnknownToGateway",
+    "UnplayedInteractions",
+    "UnscriptedRequest",
+    "UnusedReplies",
+    "VirtualClock",
+    "completion",
+    "error",
+    "fault",
+    "native",
+    "refusal",
+    "status",
+    "text",
+    "tool_call",
+]
+
+_HOMES = {
+    "FakeGateway": "gateway",
+    "VirtualClock": "clock",
+    **dict.fromkeys(("completion", "error", "fault", "native", "refusal", "status", "text", "tool_call"), "replies"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        home = import_module(f"{__name__}.{_HOMES.get(name, 'failures')}")
+    except ModuleNotFoundError as cause:
+        if cause.name is None or cause.name.startswith("portkey_"):
+            raise
+        raise ModuleNotFoundError(
+            f'portkey_testing needs {cause.name}, which comes with: pip install "portkey-testing[testing]"',
+            name=cause.name,
+        ) from cause
+    value = getattr(home, name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,161 @@
+"""Plays a `Timeline` to a client: one object that is both a sync and an async byte stream.
+
+It knows the clock, not who made the timeline. A wait that would outlast the client's timeout becomes that timeout, and
+a cut becomes the exception a socket would give, in the classes of the library that the client uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
+
+import httpx
+
+from portkey_client._clock import Clock
+from portkey_testing.failures import HangingRequest
+from portkey_testing.faults import WireFault, wire_fault
+from portkey_testing.timeline import Cut, Ending, Frame, Outcome, Timeline, Timeouts
+
+
+class ExceptionClasses(Protocol):
+    """A module that has the exceptions of an HTTP library: httpx, httpx2, httpcore or httpcore2."""
+
+    ConnectError: type[Exception]
+    ConnectTimeout: type[Exception]
+    ReadError: type[Exception]
+    ReadTimeout: type[Exception]
+    RemoteProtocolError: type[Exception]
+
+
+class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of one answer. Call `start` or `astart` first: it waits for the headers, or raises in their place."""
+
+    def __init__(self, timeline: Timeline, clock: Clock, timeouts: Timeouts, library: ExceptionClasses) -> None:
+        self._timeline = timeline
+        self._clock = clock
+        self._timeouts = timeouts
+        self._library = library
+        self._steps = iter(timeline.frames)
+        self._frames = 0
+        self._over = False
+
+    def start(self) -> None:
+        wait, error = self._opening()
+        if wait:
+            self._clock.sleep(wait)
+        if error is not None:
+            self._end("cut", error)
+            raise error
+
+    async def astart(self) -> None:
+        wait, error = self._opening()
+        try:
+            # Even without a wait: every arrival is a checkpoint, so that parallel calls overlap.
+            await self._clock.asleep(wait)
+        except BaseException:
+            self._end("closed")
+            raise
+        if error is not None:
+            self._end("cut", error)
+            raise error
+
+    def __iter__(self) -> Iterator[bytes]:
+        for step in self._steps:
+            if isinstance(step, Frame):
+                gap, data = step
+                if gap:
+                    self._wait_for(gap)
+                self._frames += 1
+                yield data
+            else:
+                wait, error = self._breaking(step)
+                self._clock.sleep(wait)
+                self._break(error)
+                return
+        self._end("complete")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for step in self._steps:
+            if isinstance(step, Frame):
+                gap, data = step
+                if gap:
+                    await self._await_for(gap)
+                self._frames += 1
+                yield data
+            else:
+                wait, error = self._breaking(step)
+                await self._clock.asleep(wait)
+                self._break(error)
+                return
+        self._end("complete")
+
+    def close(self) -> None:
+        if not self._over:
+            # A client that closes after the last frame, having seen [DONE] in it, has read everything.
+            self._end("complete" if next(self._steps, None) is None else "closed")
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def _wait_for(self, gap: float) -> None:
+        limit = self._timeouts.read
+        if limit is None or gap <= limit:
+            self._clock.sleep(gap)
+        else:
+            self._clock.sleep(limit)
+            self._break(self._library.ReadTimeout("timed out"))
+
+    async def _await_for(self, gap: float) -> None:
+        limit = self._timeouts.read
+        if limit is None or gap <= limit:
+            await self._clock.asleep(gap)
+        else:
+            await self._clock.asleep(limit)
+            self._break(self._library.ReadTimeout("timed out"))
+
+    def _opening(self) -> tuple[float, BaseException | None]:
+        """How long the client waits for the headers, and what it gets instead of them."""
+        timeline, limit = self._timeline, self._timeouts.read
+        if timeline.cut is not None:
+            wait, error = self._breaking(timeline.cut)
+            wait += timeline.delay
+            if wire_fault(timeline.cut.fault).phase == "connect":
+                return wait, error
+        else:
+            wait, error = timeline.delay, None
+        if limit is not None and wait > limit:
+            return limit, self._library.ReadTimeout("timed out")
+        return wait, error
+
+    def _breaking(self, cut: Cut) -> tuple[float, BaseException | None]:
+        """How long until the connection breaks at `cut`, and what the client is told."""
+        fault = wire_fault(cut.fault)
+        wait = cut.gap
+        if fault.waits:
+            limit = self._timeouts.connect if fault.phase == "connect" else self._timeouts.read
+            if limit is None:
+                return 0.0, HangingRequest(
+                    f"the fault {fault.name!r} is silence, and the client has no "
+                    f"{'connect' if fault.phase == 'connect' else 'read'} timeout: it would wait for ever. "
+                    "Give the client a timeout."
+                )
+            wait = limit
+        return wait, self._error(fault)
+
+    def _error(self, fault: WireFault) -> BaseException | None:
+        if fault.raises is None:
+            return None
+        raised: type[Exception] = getattr(self._library, fault.raises)
+        return raised(fault.message)
+
+    def _break(self, error: BaseException | None) -> None:
+        self._end("cut", error)
+        if error is not None:
+            raise error
+
+    def _end(self, outcome: Outcome, error: BaseException | None = None) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._timeline.ended is not None:
+            self._timeline.ended(Ending(outcome, self._clock.time(), self._frames, error))

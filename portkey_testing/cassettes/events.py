@@ -1,0 +1,402 @@
+r"""A stream of server-sent events as lines that a person can read, and back again to the byte and to the read.
+
+One event is one line, `OFFSET ITEM`:
+
+    312 {"delta":{"role":"assistant","content":""}}
+    340 {"delta":{"content":"Hello"}}
+    + {"delta":{},"finish_reason":"stop"}
+    381 [DONE]
+
+OFFSET is the milliseconds from the request to the read that brought the event; `+` says that it came with the read before.
+An event that was cut into several reads says where: `340/12:345` is "its first 12 bytes came at 340, the rest at 345".
+
+ITEM is one of
+
+    {...}         a chunk, less what the envelope says. Members of the envelope's choice replace those of the choice, other members of
+                  the envelope those of the chunk; `choices` replaces the list as a whole. What neither has is new in the
+                  choice, or in the chunk if `choices` is given.
+    [DONE]        the event `data: [DONE]`
+    =TEXT         the event `data: TEXT`
+    @NAME TEXT    the event `event: NAME` with `data: TEXT`
+    "..."         any other bytes that are UTF-8, as a JSON string: comments, odd line ends, an event that was cut off
+    %BASE64       any other bytes
+
+The first three stand for exactly one line and the blank line that ends the event, each ended by one line feed. What is written in a
+line is read back before it is kept, so a chunk whose JSON is spelt in another way than the envelope says is kept as `=TEXT`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from portkey_testing.cassettes._yaml import UNWRITABLE, Json, Unwritable, write
+from portkey_testing.cassettes.model import EventStream
+
+Read = tuple[int, bytes]
+"""Bytes that came in one read, and when: milliseconds from the request."""
+
+SPELLINGS: Final[Mapping[str, json.JSONEncoder]] = {
+    "compact": json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False),
+    "ascii": json.JSONEncoder(separators=(",", ":"), allow_nan=False),
+    "spaced": json.JSONEncoder(allow_nan=False),
+}
+"""How servers spell the JSON of their events: as JavaScript does, without other characters than ASCII, or as Python's
+`json.dumps` does by default."""
+
+_DONE: Final = "[DONE]"
+_PIECE: Final = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)|.+\Z", re.DOTALL)
+_NAMED: Final = re.compile(r"event: ([^\s\"]+)\ndata: ([^\r\n]*)\n\n\Z")
+_LINE: Final = re.compile(r"(\+|[0-9]{1,12})((?:/[0-9]{1,12}:[0-9]{1,12})*) (.*)\Z", re.DOTALL)
+
+
+class EventLineError(Exception):
+    """A line is not one of the forms above, or does not fit the envelope.
+
+    Attributes:
+        number: Number of the line in its block, starting at 1; 0 if no line is to blame.
+    """
+
+    def __init__(self, problem: str, number: int) -> None:
+        super().__init__(problem)
+        self.number = number
+
+
+def pack(reads: Sequence[Read]) -> EventStream:
+    """The lines, the envelope and the assembled message for these reads."""
+    data = b"".join(piece for _, piece in reads)
+    pieces = split(data)
+    payloads = [_payload(piece) for piece in pieces]
+    chunks = [_chunk(payload) for payload in payloads]
+    envelope, spelling = _envelope(chunks, payloads)
+    lines = []
+    for offset, piece, payload, chunk in zip(_offsets(reads, pieces), pieces, payloads, chunks, strict=True):
+        item = _item(piece, payload, chunk, envelope, SPELLINGS[spelling])
+        lines.append(f"{offset} {item}\n")
+    message = assemble(chunk for chunk in chunks if chunk is not None)
+    return EventStream(
+        "".join(lines), envelope, spelling, None if message is None or not _is_writable(message) else message
+    )
+
+
+def unpack(stream: EventStream) -> list[Read]:
+    """The reads that `pack` was given.
+
+    Raises:
+        EventLineError: the lines are damaged, or disagree with the message.
+    """
+    reads: list[tuple[int, bytearray]] = []
+    chunks: list[Mapping[str, Any]] = []
+    encoder = SPELLINGS[stream.spelling]
+    for number, line in enumerate(stream.lines.removesuffix("\n").split("\n") if stream.lines else (), 1):
+        match = _LINE.match(line)
+        if match is None:
+            raise EventLineError(f"expected `<milliseconds> <event>`, found {line[:60]!r}", number)
+        offset, splits, item = match.groups()
+        piece, chunk = _bytes_of(item, stream.envelope, encoder, number)
+        if chunk is not None:
+            chunks.append(chunk)
+        if offset == "+":
+            if not reads:
+                raise EventLineError("`+` means that the event came with the one before, and there is none", number)
+        else:
+            reads.append((int(offset), bytearray()))
+        start = 0
+        for split in splits.split("/")[1:]:
+            end, _, later = split.partition(":")
+            if not start <= int(end) <= len(piece):
+                raise EventLineError(f"the event has {len(piece)} bytes and cannot be split at {end}", number)
+            reads[-1][1].extend(piece[start : int(end)])
+            reads.append((int(later), bytearray()))
+            start = int(end)
+        reads[-1][1].extend(piece[start:])
+    if any(later[0] < earlier[0] for earlier, later in zip(reads, reads[1:], strict=False)):
+        raise EventLineError("the offsets go back in time", 0)
+    message = assemble(chunks)
+    if message is not None and not _is_writable(message):
+        message = None
+    if message != stream.message:
+        raise EventLineError(
+            f"the events add up to {_brief(message)}, and `message` says {_brief(stream.message)}. "
+            "Change both, or record again",
+            0,
+        )
+    return [(offset, bytes(data)) for offset, data in reads]
+
+
+def payloads(stream: EventStream) -> list[str]:
+    """The data of each event that has one, for validation and redaction."""
+    data = b"".join(data for _, data in unpack(stream))
+    return [payload for piece in split(data) if (payload := _payload(piece)) is not None]
+
+
+def split(data: bytes) -> list[bytes]:
+    """The bytes of a stream, one event each; the last may be unfinished."""
+    return _PIECE.findall(data)
+
+
+def chunk_of(piece: bytes) -> dict[str, Any] | None:
+    """The JSON object that an event is, if it is one."""
+    return _chunk(_payload(piece))
+
+
+def respelt(piece: bytes, chunk: Mapping[str, Any]) -> bytes:
+    """The event that says `chunk` in the spelling of `piece`."""
+    old, payload = chunk_of(piece), _payload(piece)
+    for encoder in SPELLINGS.values():
+        if _encoded(old, encoder) == payload:
+            return f"data: {encoder.encode(chunk)}\n\n".encode()
+    return f"data: {SPELLINGS['compact'].encode(chunk)}\n\n".encode()
+
+
+def assemble(chunks: Iterable[Mapping[str, Any]]) -> Json:
+    """The message that the deltas of these chunks add up to; a list if there are several choices; None if there are none."""
+    messages: dict[int, dict[str, Any]] = {}
+    for chunk in chunks:
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and isinstance(delta := choice.get("delta"), dict):
+                index = choice.get("index")
+                _fold(messages.setdefault(index if type(index) is int else 0, {}), delta)
+    whole = [_whole(messages[index]) for index in sorted(messages)]
+    return None if not whole else whole[0] if list(messages) == [0] else whole
+
+
+_ONCE: Final = frozenset({"id", "type", "role"})
+"""Texts that some providers repeat in each delta: the first one counts."""
+
+
+def _fold(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    for name, value in delta.items():
+        old = message.get(name)
+        if value is None:
+            message.setdefault(name, None)
+        elif isinstance(value, str) and isinstance(old, str):
+            message[name] = (old or value) if name in _ONCE else old + value
+        elif isinstance(value, dict):
+            if not isinstance(old, dict):
+                old = message[name] = {}
+            _fold(old, value)
+        elif isinstance(value, list):
+            if not isinstance(old, list):
+                old = message[name] = []
+            _fold_list(old, value)
+        else:
+            message[name] = value
+
+
+def _fold_list(items: list[Any], delta: list[Any]) -> None:
+    for entry in delta:
+        index = entry.get("index") if isinstance(entry, dict) else None
+        if index is None:
+            items.append(entry)
+            continue
+        known = next((item for item in items if isinstance(item, dict) and item.get("index") == index), None)
+        if known is None:
+            items.append(known := {})
+        _fold(known, entry)
+
+
+def _whole(value: Any) -> Any:
+    """`value` with the halves of characters that were cut between two events joined again."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_whole(name): _whole(member) for name, member in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_writable(message: Json) -> bool:
+    try:
+        write({"message": message})
+    except Unwritable:
+        return False
+    return True
+
+
+def _brief(message: Json) -> str:
+    text = json.dumps(message, ensure_ascii=False)
+    return text if len(text) <= 300 else text[:300] + " ..."
+
+
+def _payload(piece: bytes) -> str | None:
+    """What stands behind `data: ` where the event is that one line, else None."""
+    if piece.startswith(b"data: ") and piece.endswith(b"\n\n"):
+        payload = piece[6:-2]
+        if b"\n" not in payload and b"\r" not in payload:
+            try:
+                return payload.decode()
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
+def _chunk(payload: str | None) -> dict[str, Any] | None:
+    if payload is None or not payload.startswith("{"):
+        return None
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _encoded(value: Any, encoder: json.JSONEncoder) -> str | None:
+    try:
+        return encoder.encode(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _envelope(
+    chunks: Sequence[dict[str, Any] | None], payloads: Sequence[str | None]
+) -> tuple[dict[str, Any] | None, str]:
+    """What the chunks have in common, taken from the first that has one choice, and how most of their JSON is spelt."""
+    fitting = Counter(
+        spelling
+        for chunk, payload in zip(chunks, payloads, strict=True)
+        if chunk is not None
+        for spelling, encoder in SPELLINGS.items()
+        if _encoded(chunk, encoder) == payload
+    )
+    for chunk in chunks if fitting else ():
+        choices = None if chunk is None else chunk.get("choices")
+        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
+            envelope = {**chunk, "choices": [{**choices[0], "delta": {}} if "delta" in choices[0] else choices[0]]}
+            if _is_writable(envelope):
+                return envelope, max(SPELLINGS, key=lambda spelling: fitting[spelling])
+    return None, "compact"
+
+
+def _item(
+    piece: bytes,
+    payload: str | None,
+    chunk: dict[str, Any] | None,
+    envelope: dict[str, Any] | None,
+    encoder: json.JSONEncoder,
+) -> str:
+    if payload == _DONE:
+        return _DONE
+    if payload is not None:
+        if chunk is not None and envelope is not None:
+            for patch in _patches(chunk, envelope):
+                if _encoded(_patched(envelope, patch), encoder) == payload:
+                    return _printable(SPELLINGS["compact"].encode(patch))
+        if _stands_as_itself(payload):
+            return f"={payload}"
+    try:
+        text = piece.decode()
+    except UnicodeDecodeError:
+        return "%" + base64.b64encode(piece).decode()
+    named = _NAMED.match(text)
+    if named and _stands_as_itself(named[1]) and _stands_as_itself(named[2]):
+        return f"@{named[1]} {named[2]}"
+    return _printable(json.dumps(text, ensure_ascii=False))
+
+
+def _stands_as_itself(text: str) -> bool:
+    return not UNWRITABLE.search(text) and not text.endswith((" ", "\t"))
+
+
+def _printable(text: str) -> str:
+    """JSON with what cannot stand in a line escaped; reading it gives the same value."""
+    return UNWRITABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _patches(chunk: dict[str, Any], envelope: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """What to say of `chunk` beside the envelope, the shortest way first."""
+    (base,) = envelope["choices"]
+    choices = chunk.get("choices")
+    if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
+        patch = {name: value for name, value in choices[0].items() if name == "delta" or _differs(value, base, name)}
+        outer = {name: value for name, value in chunk.items() if name != "choices" and _differs(value, envelope, name)}
+        if not patch.keys() & outer.keys():
+            yield {**patch, **outer}
+    yield {name: value for name, value in chunk.items() if name == "choices" or _differs(value, envelope, name)}
+
+
+def _differs(value: Any, base: dict[str, Any], name: str) -> bool:
+    return name not in base or base[name] != value or type(base[name]) is not type(value)
+
+
+def _patched(envelope: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    if "choices" in patch:
+        return {**envelope, **patch}
+    (base,) = envelope["choices"]
+    choice, chunk = dict(base), dict(envelope)
+    for name, value in patch.items():
+        if name in envelope and name not in base:
+            chunk[name] = value
+        else:
+            choice[name] = value
+    chunk["choices"] = [choice]
+    return chunk
+
+
+def _bytes_of(
+    item: str, envelope: Mapping[str, Any] | None, encoder: json.JSONEncoder, number: int
+) -> tuple[bytes, Mapping[str, Any] | None]:
+    """The bytes of one event, and its chunk if it is one."""
+    kind, rest = item[:1], item[1:]
+    if kind == "{":
+        if envelope is None:
+            raise EventLineError("a line that starts with `{` needs an `envelope`", number)
+        chunk = _patched(envelope, _json(item, number))
+        return _utf8(f"data: {encoder.encode(chunk)}\n\n", number), chunk
+    if item == _DONE:
+        return b"data: [DONE]\n\n", None
+    if kind == "=":
+        return f"data: {rest}\n\n".encode(), _chunk(rest)
+    if kind == "@":
+        name, _, payload = rest.partition(" ")
+        return f"event: {name}\ndata: {payload}\n\n".encode(), None
+    if kind == '"':
+        piece = _utf8(_json(item, number), number)
+        return piece, _chunk(_payload(piece))
+    if kind == "%":
+        try:
+            piece = base64.b64decode(rest, validate=True)
+        except binascii.Error as error:
+            raise EventLineError(f"not base64: {error}", number) from None
+        return piece, _chunk(_payload(piece))
+    raise EventLineError(f'expected an event that starts with one of {{ [DONE] = @ " %, found {item[:60]!r}', number)
+
+
+def _json(item: str, number: int) -> Any:
+    try:
+        return json.loads(item)
+    except (ValueError, RecursionError) as error:
+        raise EventLineError(f"not JSON: {error}: {item[:60]!r}", number) from None
+
+
+def _utf8(text: str, number: int) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise EventLineError("a lone surrogate is no character: no bytes stand for it", number) from None
+
+
+def _offsets(reads: Sequence[Read], pieces: Sequence[bytes]) -> Iterable[str]:
+    """The OFFSET of each piece."""
+    boundaries: list[tuple[int, int]] = []  # the position of each read's first byte, and when it came
+    position = latest = 0
+    for when, data in reads:
+        latest = max(when, latest)
+        if data:
+            boundaries.append((position, latest))
+            position += len(data)
+    boundaries.reverse()
+    start = 0
+    for piece in pieces:
+        end = start + len(piece)
+        offset = "+"
+        while boundaries and boundaries[-1][0] < end:
+            at, when = boundaries.pop()
+            offset = str(when) if at == start else f"{offset}/{at - start}:{when}"
+        yield offset
+        start = end

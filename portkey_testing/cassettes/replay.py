@@ -1,0 +1,273 @@
+"""Answers requests from a cassette: a `Responder`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+from portkey_testing.cassettes import codec, store
+from portkey_testing.cassettes.match import (
+    MatchRules,
+    Meaning,
+    brief,
+    closest,
+    difference,
+    differing_paths,
+    key_of,
+)
+from portkey_testing.cassettes.model import (
+    CLOSED,
+    COMPLETE,
+    EventStream,
+    Header,
+    Interaction,
+    RecordedFailure,
+    RecordedResponse,
+)
+from portkey_testing.cassettes.redact import Redactor
+from portkey_testing.timeline import Cut, Frame, GatewayRequest, Timeline
+
+_CLOSEST: Final = 3
+
+
+class CassetteMissError(Exception):
+    """A request that the cassette has no answer to, or no longer; its text is the whole explanation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One interaction that was played.
+
+    Attributes:
+        number: Number of the interaction in the cassette, starting at 1.
+        interaction: What was recorded.
+        request: The live request.
+        at: When the request came, in seconds on the mount's clock.
+    """
+
+    number: int
+    interaction: Interaction
+    request: GatewayRequest
+    at: float
+
+    @property
+    def status(self) -> int | None:
+        """The recorded status; None where the connection broke before one came."""
+        response = self.interaction.response
+        return response.status if isinstance(response, RecordedResponse) else None
+
+    @property
+    def provider(self) -> str | None:
+        """The provider that answered when it was recorded, as the gateway reported it."""
+        response = self.interaction.response
+        return response.provider if isinstance(response, RecordedResponse) else None
+
+    @property
+    def target(self) -> str | None:
+        """The target that answered when it was recorded, such as `config.targets[1]`."""
+        response = self.interaction.response
+        return response.target if isinstance(response, RecordedResponse) else None
+
+
+def _raise(explanation: str) -> NoReturn:
+    raise CassetteMissError(explanation)
+
+
+class Replay:
+    """A cassette that answers requests. Each interaction is played once, equal requests in recorded order.
+
+    Any number of threads and tasks may ask at the same time.
+
+    Args:
+        path: The file.
+        rules: What the comparison leaves out.
+        redactor: The rules by which the recording was redacted, where they are not the defaults.
+        repeat: Whether the last of several equal requests answers any number of further ones.
+        on_miss: Called with the explanation of a miss; must raise. It raises `CassetteMissError` by default.
+
+    Raises:
+        CassetteError: the file is none, or is damaged.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        rules: MatchRules | None = None,
+        redactor: Redactor | None = None,
+        repeat: bool = False,
+        on_miss: Callable[[str], NoReturn] = _raise,
+    ) -> None:
+        self.path = Path(path)
+        self._rules = rules or MatchRules()
+        self._redactor = redactor or Redactor()
+        self._repeat = repeat
+        self._on_miss = on_miss
+        self._lock = threading.Lock()
+        self._plays: list[Play] = []
+        header, *self._documents = codec.split(store.read(self.path), self.path)
+        self.header: Header = codec.decode_header(header)
+        self._interactions = [codec.decode_interaction(document) for document in self._documents]
+        self._places: dict[bytes, list[int]] = {}
+        for place, interaction in enumerate(self._interactions):
+            self._places.setdefault(self._key(interaction, place), []).append(place)
+        self._next: dict[bytes, int] = dict.fromkeys(self._places, 0)
+
+    def _key(self, interaction: Interaction, place: int) -> bytes:
+        try:
+            return self._rules.key(interaction.request)
+        except ValueError as error:
+            raise self._documents[place].error(str(error), "request") from None
+
+    @property
+    def interactions(self) -> Sequence[Interaction]:
+        """Everything recorded, in recorded order."""
+        return tuple(self._interactions)
+
+    @property
+    def plays(self) -> Sequence[Play]:
+        """What was played so far, in that order."""
+        return tuple(self._plays)
+
+    @property
+    def unplayed(self) -> Sequence[tuple[int, Interaction]]:
+        """The interactions that no request has asked for, with their numbers, which start at 1."""
+        played = {play.number for play in self._plays}
+        return [
+            (number, interaction) for number, interaction in enumerate(self._interactions, 1) if number not in played
+        ]
+
+    def respond(self, request: GatewayRequest, now: float) -> Timeline:
+        """The recorded answer to `request`, with its recorded timing.
+
+        Raises:
+            CassetteMissError: there is none (or what `on_miss` raises).
+            CassetteError: the recorded stream is damaged.
+        """
+        timeline = self.find(request, now)
+        if timeline is None:
+            self._on_miss(self._explanation(request))
+        return timeline
+
+    def find(self, request: GatewayRequest, now: float) -> Timeline | None:
+        """The recorded answer to `request`, or None if there is none left."""
+        place = self._claim(request)
+        if place is None:
+            return None
+        interaction = self._interactions[place]
+        reads = self._reads(place, interaction.response)
+        with self._lock:
+            self._plays.append(Play(place + 1, interaction, request, now))
+        return _timeline(interaction.response, reads, lambda: self._on_miss(self._past_the_end(place)))
+
+    def _claim(self, request: GatewayRequest) -> int | None:
+        """Take the next recorded request that means the same."""
+        for recorded in self._redactor.readings(request):
+            key = self._rules.key(recorded)
+            places = self._places.get(key)
+            if places is not None:
+                with self._lock:
+                    turn = self._next[key]
+                    if turn < len(places):
+                        self._next[key] = turn + 1
+                        return places[turn]
+                return places[-1] if self._repeat else None
+        return None
+
+    def _reads(self, place: int, response: RecordedResponse | RecordedFailure) -> list[tuple[int, bytes]]:
+        if isinstance(response, RecordedFailure) or response.body is None:
+            return []
+        if isinstance(response.body, EventStream):
+            return codec.reads_of(self._documents[place], response.body)
+        when = response.after_ms if response.body_ms is None else response.body_ms
+        return [(when, response.body.content())]
+
+    def _past_the_end(self, place: int) -> str:
+        return (
+            f"The recording of interaction {place + 1} ends here, because the client that made it hung up; "
+            f"this one reads on, and nobody knows what would come.\n"
+            f"cassette: {self.path}, line {self._interactions[place].line}\n\n{_HOW_TO_RECORD}"
+        )
+
+    def _explanation(self, request: GatewayRequest) -> str:
+        live = next(iter(self._redactor.readings(request)))
+        meaning = self._rules.meaning(live)
+        places = self._places.get(key_of(meaning), [])
+        played = len({play.number for play in self._plays})
+        head = [
+            "No recorded interaction answers this request.",
+            f"reason:   {self._reason(places)}",
+            f"request:  {brief(live)}",
+            f"cassette: {self.path} ({len(self._interactions)} interactions, {played} played)",
+        ]
+        if self._rules.ignore or self._rules.normalise:
+            head.append(f"rules:    {self._rules}")
+        if places:
+            return "\n".join([*head, "", _HOW_TO_REPEAT, _HOW_TO_RECORD])
+        recorded = [self._rules.meaning(interaction.request) for interaction in self._interactions]
+        return "\n".join([*head, *self._candidates(meaning, recorded), "", _HOW_TO_RECORD])
+
+    def _reason(self, places: list[int]) -> str:
+        if not self._interactions:
+            return "the cassette holds no interaction at all"
+        if places:
+            lines = ", ".join(str(self._interactions[place].line) for place in places)
+            return f"it was recorded {_times(len(places))} (line {lines}), and has been played as often"
+        return "no recorded request means the same"
+
+    def _candidates(self, meaning: Meaning, recorded: list[Meaning]) -> list[str]:
+        lines = []
+        played = {play.number for play in self._plays}
+        best = closest(meaning, recorded, _CLOSEST)
+        for rank, place in enumerate(best):
+            state = "played" if place + 1 in played else "not played"
+            lines += [
+                "",
+                f"{'The closest' if rank == 0 else 'Then'}: interaction {place + 1}, "
+                f"line {self._interactions[place].line}, {state}",
+                *(f"  {line}" for line in difference(recorded[place], meaning, 40 if rank == 0 else 12)),
+            ]
+        if best and len(paths := differing_paths(recorded[best[0]], meaning)) <= 3:
+            lines += ["", f"If that differs from run to run: MatchRules(ignore={tuple(paths)!r})"]
+        return lines
+
+
+_HOW_TO_RECORD: Final = (
+    "To record what is missing: pytest --portkey-record=new (adds to the file); "
+    "to record all of it again: pytest --portkey-record=rewrite."
+)
+_HOW_TO_REPEAT: Final = "If the application may ask as often as it likes: Replay(..., repeat=True)."
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _timeline(
+    response: RecordedResponse | RecordedFailure, reads: list[tuple[int, bytes]], past_the_end: Callable[[], NoReturn]
+) -> Timeline:
+    if isinstance(response, RecordedFailure):
+        return Timeline(status=0, cut=Cut(response.after_ms / 1000, response.fault))
+    return Timeline(
+        status=response.status,
+        headers=tuple(response.headers.items()),
+        delay=response.after_ms / 1000,
+        frames=_frames(response, reads, past_the_end),
+    )
+
+
+def _frames(
+    response: RecordedResponse, reads: list[tuple[int, bytes]], past_the_end: Callable[[], NoReturn]
+) -> Iterator[Frame | Cut]:
+    before = response.after_ms
+    for when, data in reads:
+        yield Frame(max(0, when - before) / 1000, data)
+        before = max(before, when)
+    if response.ended == CLOSED:
+        past_the_end()
+    if response.ended != COMPLETE:
+        end = before if response.ended_ms is None else response.ended_ms
+        yield Cut(max(0, end - before) / 1000, response.ended)

@@ -1,0 +1,235 @@
+"""Files: where a cassette lies, reading it safely, and changing it so that it is always whole.
+
+A change is made on a copy that then takes the file's place in one step, under a lock that other processes respect. So a reader sees the old
+file or the new one, a kill leaves one of them, and two recorders lose nothing. The locks lie in the system's temporary folder,
+not beside the cassettes; processes on different machines that share a folder do not see them.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from portkey_testing.cassettes import codec
+from portkey_testing.cassettes.model import Cassette, CassetteError
+
+MAX_SIZE: Final = 256 * 2**20
+"""Bytes of the largest file that is read."""
+
+SUFFIX: Final = ".yaml"
+_MAX_NAME: Final = 120
+_RESERVED: Final = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z)")
+
+
+def located(folder: str | Path, name: str) -> Path:
+    """The file of the cassette `name`, such as `chat/weather`, inside `folder`.
+
+    Raises:
+        CassetteError: the name leads out of the folder, or is none.
+    """
+    if not name or "\0" in name or "\n" in name:
+        raise CassetteError(f"expected the name of a cassette, got {name!r}")
+    relative = Path(name if name.endswith(SUFFIX) else name + SUFFIX)
+    if relative.is_absolute() or re.match(r"[A-Za-z]:|[\\/]", name) or ".." in re.split(r"[\\/]", name):
+        raise CassetteError(f"the cassette {name!r} would lie outside {folder}; give a name inside it")
+    path = Path(folder) / relative
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
+        raise CassetteError(f"the cassette {name!r} would lie outside {folder}, behind a symbolic link")
+    return path
+
+
+def name_of(*parts: str) -> str:
+    """A cassette name made from free texts such as a module, a class and a test with its parameters.
+
+    Every file system takes it, and different texts give different names: what has to be replaced or cut off comes back as
+    a hash of the whole.
+    """
+    return "/".join(map(_file_name, parts))
+
+
+def _file_name(text: str) -> str:
+    plain = unicodedata.normalize("NFC", text)
+    name = re.sub(r"[^\w.\[\]=,+@-]|\.(?=\.)", "_", plain)
+    name = re.sub(r"^[-.]|[. ]\Z", "_", name)
+    if _RESERVED.match(name):
+        name = "_" + name
+    if name == plain and name and len(name.encode()) <= _MAX_NAME:
+        return name
+    mark = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    short = name.encode()[: _MAX_NAME - 11].decode("utf-8", "ignore")
+    return f"{short}-{mark}"
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        CassetteError: there is none, it is no ordinary file, or it is larger than `MAX_SIZE`.
+    """
+    try:
+        # Opening a FIFO would otherwise wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise CassetteError("there is no such cassette; record it: pytest --portkey-record=once", path=path) from None
+    except (OSError, ValueError) as error:
+        raise CassetteError(f"cannot be opened: {_reason(error)}", path=path) from None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise CassetteError("expected an ordinary file", path=path)
+        if status.st_size > MAX_SIZE:
+            raise CassetteError(
+                f"the file has {status.st_size >> 20} MiB, and {MAX_SIZE >> 20} is the most that is read", path=path
+            )
+        return file.read(MAX_SIZE + 1)
+
+
+def load(path: str | Path) -> Cassette:
+    """Everything in a cassette, each stream checked against its message.
+
+    Raises:
+        CassetteError: there is none, or anything in it is not what the format says.
+    """
+    return codec.decode(read(Path(path)), Path(path))
+
+
+def update(path: Path, change: Callable[[bytes | None, bool], bytes], session: str = "") -> None:
+    """Replace the file by `change(old, known)`, in one step.
+
+    `old` is what is there, None if nothing is. `known` says whether the file was already changed in `session`, by any process.
+
+    Raises:
+        CassetteError: the file cannot be replaced; it is as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path) as lock:
+            _check_target(path)
+            old = read(path) if path.exists() else None
+            known = bool(session) and lock.read() == session.encode()
+            _replace(path, change(old, known))
+            if session and not known:
+                lock.write(session.encode())
+    except OSError as error:
+        raise CassetteError(f"cannot be written: {_reason(error)}", path=path) from error
+
+
+def _check_target(path: Path) -> None:
+    if path.is_symlink():
+        raise CassetteError("the cassette is a symbolic link; a recording is not written through it", path=path)
+    if path.exists():
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise CassetteError("expected an ordinary file", path=path)
+        if not mode & stat.S_IWUSR:
+            raise CassetteError("the file is read-only", path=path)
+        return
+    # Two tests whose names differ in case only would share one file on some systems, and lose it to each other.
+    folded = path.name.casefold()
+    for other in os.listdir(path.parent):
+        if other != path.name and unicodedata.normalize("NFC", other).casefold() == folded:
+            raise CassetteError(
+                f"{other} differs from it in case only, and some file systems take the two for one: rename a test",
+                path=path,
+            )
+
+
+def _replace(path: Path, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".tmp", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        if os.name == "posix":
+            os.chmod(name, 0o644 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    # There is no way to ask for it without setting it.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+class _Lock:
+    """A locked file, and the few bytes of a session's name in it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self) -> bytes:
+        os.lseek(self._descriptor, 1, os.SEEK_SET)
+        return os.read(self._descriptor, 1000)
+
+    def write(self, data: bytes) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, b"\0" + data)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[_Lock]:
+    folder = _lock_folder()
+    target = os.path.join(os.path.realpath(path.parent), path.name.casefold())
+    name = hashlib.sha256(target.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        _lock_first_byte(descriptor)
+        yield _Lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_folder() -> Path:
+    if os.name != "posix":
+        folder = Path(tempfile.gettempdir()) / "portkey-testing-locks"
+        folder.mkdir(exist_ok=True)
+        return folder
+    folder = Path(tempfile.gettempdir()) / f"portkey-testing-locks-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise OSError(errno.EPERM, "the folder of the locks belongs to somebody else", str(folder))
+    return folder
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_first_byte(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # gives up after ten seconds
+            except OSError as error:
+                if error.errno != errno.EDEADLOCK:
+                    raise
+            else:
+                return
+
+else:
+    import fcntl
+
+    def _lock_first_byte(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

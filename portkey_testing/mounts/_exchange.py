@@ -1,0 +1,52 @@
+"""What every in-process mount does: ask the responder, and play its answer on the fake's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from portkey_client._clock import Clock, leave_clock
+from portkey_testing._playback import ExceptionClasses, Playback
+from portkey_testing.timeline import GatewayRequest, Responder, Timeline, Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that is ready to be played.
+
+    Attributes:
+        timeline: The answer.
+        playback: Its body; start it before the headers are handed on.
+    """
+
+    timeline: Timeline
+    playback: Playback
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in self.timeline.headers]
+
+
+def answer(
+    responder: Responder,
+    clock: Clock,
+    request: GatewayRequest,
+    extensions: Mapping[str, Any],
+    library: ExceptionClasses,
+) -> Answered:
+    """The responder's answer to a request that arrived now, in the exception classes of `library`."""
+    leave_clock(extensions, clock)
+    timeline = responder.respond(request, clock.time())
+    return Answered(timeline, Playback(timeline, clock, request.timeouts, library))
+
+
+def gateway_request(
+    method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
+) -> GatewayRequest:
+    """A request of an HTTP library as the gateway sees it."""
+    merged: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("ascii").lower(), raw_value.decode("latin-1")
+        merged[name] = f"{merged[name]}, {value}" if name in merged else value
+    return GatewayRequest(method, url, merged, body, Timeouts(**extensions.get("timeout", {})))
