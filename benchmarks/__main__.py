@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 1 if a goal was missed."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of: {', '.join(all_rows())} (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measurements of each contender (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measurements of each contender (5)")
     parser.add_argument("--measure", nargs=2, metavar=("ROW", "CONTENDER"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     known = all_rows()

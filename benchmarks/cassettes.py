@@ -47,7 +47,7 @@ def _cassette() -> Path:
     file = Path(tempfile.gettempdir(), f"portkey-bench-{INTERACTIONS}.yaml")
     if not file.exists():
         canned = httpx.MockTransport(
-            lambda request: httpx.Response(200, headers={"content-type": "application/json"}, content=ANSWER)
+            lambda _: httpx.Response(200, headers={"content-type": "application/json"}, content=ANSWER)
         )
         with Recorder(file, "rewrite") as recorder:
             transport = RecordingTransport(canned, recorder)

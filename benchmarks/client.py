@@ -119,7 +119,7 @@ def _answering() -> Any:
     import httpx
 
     headers = {"content-type": "application/json"}
-    return httpx.MockTransport(lambda request: httpx.Response(200, headers=headers, content=ANSWER))
+    return httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=ANSWER))
 
 
 def _post() -> float:
@@ -153,7 +153,7 @@ def _openai_create() -> float:
     import openai
 
     headers = {"content-type": "application/json"}
-    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, headers=headers, content=ANSWER))
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=ANSWER))
     client = openai.OpenAI(api_key="key", base_url=BASE_URL, http_client=httpx2.Client(transport=transport))
     return per_operation(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
 
@@ -175,12 +175,12 @@ def _split_and_validate(reads: list[bytes]) -> float:
 def streaming(reads: Iterable[bytes], library: Any) -> Any:
     """A transport of `library` whose every answer is a stream in these reads."""
 
-    class Reads(library.SyncByteStream):  # type: ignore[misc, name-defined]  # httpx or httpx2, whichever is asked for
+    class Reads(library.SyncByteStream):  # type: ignore[misc]  # httpx or httpx2, whichever is asked for
         def __iter__(self) -> Iterator[bytes]:
             yield from reads
 
     headers = {"content-type": "text/event-stream"}
-    return library.MockTransport(lambda request: library.Response(200, headers=headers, stream=Reads()))
+    return library.MockTransport(lambda _: library.Response(200, headers=headers, stream=Reads()))
 
 
 def _stream(reads: list[bytes]) -> float:

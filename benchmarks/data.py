@@ -25,7 +25,11 @@ COMPLETION: Final = {
     "choices": [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": "It is 21 degrees and sunny. A T-shirt will do.", "refusal": None},
+            "message": {
+                "role": "assistant",
+                "content": "It is 21 degrees and sunny. A T-shirt will do.",
+                "refusal": None,
+            },
             "logprobs": None,
             "finish_reason": "stop",
         }
