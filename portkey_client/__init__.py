@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ._chat import (
     AsyncChatCompletion,
     AsyncChatCompletionsMessages,
@@ -15,7 +17,6 @@ from ._gateway import GatewayInfo
 from ._retry import RetryPolicy
 from ._streams import AsyncStream, Stream
 from ._version import VERSION
-from .config import Cache, Condition, Config, Retry, Strategy, Target
 from .errors import (
     APIConnectionError,
     APIError,
@@ -48,7 +49,11 @@ from .errors import (
     UnprocessableEntityError,
 )
 from .headers import create_headers, createHeaders
-from .types import NOT_GIVEN, ChatCompletionChunk, ChatCompletions, NotGiven
+from .types import NOT_GIVEN, ChatCompletionChunk, ChatCompletions, NotGiven, ParsedChatCompletion
+
+if TYPE_CHECKING:
+    from ._events import AsyncEventStream, EventStream
+    from .config import Cache, Condition, Config, Retry, Strategy, Target
 
 __version__ = VERSION
 
@@ -64,6 +69,7 @@ __all__ = [
     "AsyncChatCompletion",
     "AsyncChatCompletionsMessages",
     "AsyncCompletions",
+    "AsyncEventStream",
     "AsyncPortkey",
     "AsyncStream",
     "AuthenticationError",
@@ -80,6 +86,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ContentFilterFinishReasonError",
+    "EventStream",
     "GatewayInfo",
     "GatewayTimeoutError",
     "GuardrailError",
@@ -90,6 +97,7 @@ __all__ = [
     "NameResolutionError",
     "NotFoundError",
     "NotGiven",
+    "ParsedChatCompletion",
     "PermissionDeniedError",
     "PoolTimeoutError",
     "Portkey",
@@ -110,3 +118,24 @@ __all__ = [
     "createHeaders",
     "create_headers",
 ]
+
+
+# Models that many programs do without, and that would take a fifth of the import.
+_LAZY = {
+    "AsyncEventStream": "_events",
+    "Cache": "config",
+    "Condition": "config",
+    "Config": "config",
+    "EventStream": "_events",
+    "Retry": "config",
+    "Strategy": "config",
+    "Target": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

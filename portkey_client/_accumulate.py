@@ -19,6 +19,11 @@ _WHOLE: Final = frozenset({"id", "type", "role", "name", "index", "object", "for
 """Text fields that come once, or again and again, but never in pieces."""
 
 
+_CONTENT: Final = {"content"}
+_PLAIN: Final = {"delta", "finish_reason", "logprobs"}
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
 class Accumulator:
     """The completion that a stream amounts to so far.
 
@@ -69,18 +74,20 @@ class Accumulator:
         for chunk in from_json(b"[" + b",".join(self._latest) + b"]"):
             for choice in chunk.pop("choices", None) or ():
                 index = choice.pop("index", 0)
-                _fold(self._choices.setdefault(index, {}), choice)
+                so_far = self._choices.setdefault(index, {})
+                if not _grew_text_only(so_far, choice):
+                    _fold(so_far, choice)
             for key, value in chunk.items():
                 # Azure's first chunk, about the prompt alone, has an empty id and model; the usage comes last.
-                if value not in (None, "") and (key == "usage" or not self._top.get(key)):
+                if (key == "usage" or not self._top.get(key)) and value not in (None, ""):
                     self._top[key] = value
         self._latest.clear()
 
 
 def _finished(index: int, so_far: Mapping[str, Any]) -> dict[str, Any]:
     """A choice of the completion for what its deltas have come to."""
-    choice = {"index": index, "finish_reason": None, **_joined(so_far)}
-    message = {"role": "assistant", "content": None, **(choice.pop("delta", None) or {})}
+    choice: dict[str, Any] = {"index": index, "finish_reason": None, **_joined(so_far)}
+    message: dict[str, Any] = {"role": "assistant", "content": None, **(choice.pop("delta", None) or {})}
     for call in message.get("tool_calls") or ():
         call.pop("index", None)
         call["function"] = {"name": "", "arguments": "", **(call.get("function") or {})}
@@ -91,6 +98,28 @@ def _finished(index: int, so_far: Mapping[str, Any]) -> dict[str, Any]:
 
 class _Pieces(list[str]):
     """A text in the pieces it came in."""
+
+    def grow(self, text: str) -> None:
+        self.append(text)
+        if len(self) > _BATCH:  # many small texts take ten times the memory of one
+            self[:] = ["".join(self)]
+
+
+def _grew_text_only(so_far: dict[str, Any], choice: dict[str, Any]) -> bool:
+    """Take a piece that brings nothing but text, as nearly all do, without looking at everything else."""
+    delta = choice.get("delta")
+    if delta is None or delta.keys() != _CONTENT or not choice.keys() <= _PLAIN:
+        return False
+    pieces, text = so_far.get("delta", _NOTHING).get("content"), delta["content"]
+    if (
+        pieces.__class__ is not _Pieces
+        or text.__class__ is not str
+        or choice.get("finish_reason")
+        or choice.get("logprobs")
+    ):
+        return False
+    pieces.grow(text)
+    return True
 
 
 def _fold(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
@@ -103,9 +132,7 @@ def _fold(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
             if not isinstance(known, _Pieces):
                 whole[key] = _Pieces([value])
             else:
-                known.append(value)
-                if len(known) > _BATCH:  # many small texts take ten times the memory of one
-                    known[:] = ["".join(known)]
+                known.grow(value)
         elif isinstance(value, Mapping):
             if not isinstance(known, dict):
                 known = whole[key] = {}
@@ -120,7 +147,7 @@ def _fold(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
 
 
 def _fold_item(items: list[Any], item: Any) -> None:
-    """Add one item of a list: to the one with its `index`, or, for a tool call without one, to the last if it goes on."""
+    """Add one item of a list: to the one with its `index`; a tool call without one goes on with the last."""
     if not isinstance(item, Mapping):
         items.append(item)
         return

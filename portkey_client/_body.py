@@ -18,7 +18,7 @@ class BodyError(ValueError):
 
 
 class BodyDecoder:
-    """Undoes the coding named by a `content-encoding` header: gzip, deflate or none."""
+    """Undoes the coding named by a `content-encoding` header: gzip, the only one asked for, or none."""
 
     __slots__ = ("_coding", "_inflate")
 
@@ -27,8 +27,6 @@ class BodyDecoder:
         self._inflate = None
         if self._coding in ("gzip", "x-gzip"):
             self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        elif self._coding == "deflate":
-            self._inflate = zlib.decompressobj()
         elif self._coding != "identity":
             raise BodyError(f"the body has content-encoding {self._coding!r}, which was not asked for")
 

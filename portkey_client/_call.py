@@ -1,29 +1,29 @@
 """The options of one call and how they combine with the client's. Pure."""
 
-from __future__ import annotations
+# No postponed annotations here: TypedDict would have to compile each again.
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 
 import httpx
 
-from ._request import is_given
+from ._request import is_given, path_segment
 from ._retry import RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError
 from .headers import check_header
-from .types import NOT_GIVEN, NotGiven
+from .types import NOT_GIVEN, ChatCompletionList, ChatCompletionStoreMessageList, NotGiven
+
+COMPLETIONS_PATH: Final = "/chat/completions"
 
 TimeoutOption: TypeAlias = float | httpx.Timeout | NotGiven | None
 RetryOption: TypeAlias = int | RetryPolicy | NotGiven
 Timeouts: TypeAlias = Mapping[str, float | None]
 
 DEFAULT_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0)
-"""A provider may take minutes to think before its first token; a gateway that cannot be reached should be noticed at once."""
+"""A provider may think for minutes before its first token; a gateway out of reach should be noticed at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallOptions:
+class CallOptions(NamedTuple):
     """What a call may set for itself.
 
     Attributes:
@@ -88,3 +88,68 @@ def merged_headers(base: httpx.Headers, extra: object) -> httpx.Headers:
 def _is_token(name: str) -> bool:
     """Whether `name` is a token of RFC 9110 5.6.2."""
     return bool(name) and name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
+
+
+class CallKeywords(TypedDict, total=False):
+    """What every method takes for its call; see `Completions.create`."""
+
+    extra_headers: Mapping[str, str] | None
+    extra_query: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    timeout: TimeoutOption
+    max_retries: RetryOption
+
+
+class MessageKeywords(CallKeywords, total=False):
+    """Further fields of a message."""
+
+    name: str | None
+    tool_calls: list[Any] | None
+    tool_call_id: str | None
+    metadata: Mapping[str, str] | None
+
+
+_CALL_KEYWORDS: Final = frozenset(CallKeywords.__annotations__)
+
+
+def call_options(keywords: Mapping[str, Any], query: Mapping[str, Any] | None = None) -> CallOptions:
+    """The options of a call among its keywords; `extra_query` overrides the query that the method itself makes."""
+    given = {name: value for name, value in (query or {}).items() if is_given(value)}
+    return CallOptions(
+        keywords.get("extra_headers"),
+        {**given, **(keywords.get("extra_query") or {})} or None,
+        keywords.get("timeout", NOT_GIVEN),
+        keywords.get("max_retries", NOT_GIVEN),
+    )
+
+
+def update_body(named: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a call that changes something: what was named, further fields, and `extra_body` above all."""
+    fields = {name: value for name, value in keywords.items() if name not in _CALL_KEYWORDS}
+    given = {name: value for name, value in {**named, **fields}.items() if is_given(value)}
+    return {**given, **(keywords.get("extra_body") or {})}
+
+
+def completion_path(completion_id: object) -> str:
+    """The path of a stored completion."""
+    return f"{COMPLETIONS_PATH}/{path_segment('completion_id', completion_id)}"
+
+
+def messages_path(completion_id: object, message_id: object = NOT_GIVEN) -> str:
+    """The path of a stored completion's messages, or of one of them."""
+    path = f"{completion_path(completion_id)}/messages"
+    return path if message_id is NOT_GIVEN else f"{path}/{path_segment('message_id', message_id)}"
+
+
+def next_page(page: ChatCompletionList | ChatCompletionStoreMessageList, after: object) -> str | None:
+    """Where the page behind this one begins, None behind the last.
+
+    Raises:
+        InvalidRequestError: The server says there is more but not where, or names the same page again.
+    """
+    if not page.has_more or not page.data:
+        return None
+    last = page.last_id or page.data[-1].id
+    if last is None or last == after:
+        raise InvalidRequestError(f"the list goes on, but its page does not say where: its last id is {last!r}")
+    return last

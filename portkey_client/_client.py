@@ -9,15 +9,23 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar, Unpack
 
 import httpx
 
-from ._call import DEFAULT_TIMEOUT, CallOptions, RetryOption, TimeoutOption, merged_headers, timeouts_of
-from ._chat import COMPLETIONS_PATH, AsyncChatCompletion, ChatCompletion
+from ._call import (
+    COMPLETIONS_PATH,
+    DEFAULT_TIMEOUT,
+    CallOptions,
+    RetryOption,
+    TimeoutOption,
+    merged_headers,
+    timeouts_of,
+)
+from ._chat import AsyncChatCompletion, ChatCompletion
 from ._clock import CLOCK_EXTENSION, ClockSlot
 from ._drive import adrive, drive
 from ._exchange import Call, exchange, exchange_stream
+from ._http import OwnAsyncClient, OwnClient
 from ._request import encode_body, encode_query, is_given
 from ._retry import RetryPolicy
 from ._streams import AsyncStream, Stream, astream, stream
-from ._tls import shared_context
 from .errors import ConfigurationError
 from .headers import HEADER_OPTIONS, ClientOptions, encode_options, sdk_headers, warn_of_typos
 from .types import NOT_GIVEN, Answer, ChatCompletionChunk, ChatCompletions, NotGiven
@@ -29,21 +37,11 @@ LOCAL_GATEWAY_URL: Final = "http://localhost:8787/v1"
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+"""What `http_client=` takes."""
 
 _REAL_OPTIONS: Final = ("api_key", "base_url", "http_client", "timeout", "max_retries")
-_LIMITS: Final = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 _NO_AUTH: Final = httpx.Auth()
 _HTTPX_DEFAULT_TIMEOUT: Final = httpx.Timeout(5.0)
-
-
-class _OwnHttp:
-    """Marks an httpx client made here, which adds nothing of its own to a request."""
-
-
-class _HttpClient(_OwnHttp, httpx.Client): ...
-
-
-class _HttpAsyncClient(_OwnHttp, httpx.AsyncClient): ...
 
 
 class _Client(Generic[HttpT]):
@@ -71,21 +69,23 @@ class _Client(Generic[HttpT]):
     ) -> None:
         if api_key is not None and not isinstance(api_key, str):
             raise ConfigurationError(f"api_key= must be a str, got {type(api_key).__name__}")
-        if http_client is not None and not isinstance(http_client, self._http_class):
+        if not isinstance(http_client, self._http_class | OwnClient | OwnAsyncClient | None):
             kind = type(http_client)
             raise ConfigurationError(
                 f"http_client= of {type(self).__name__} must be an httpx.{self._http_class.__name__}, "
                 f"got {kind.__module__.partition('.')[0]}.{kind.__qualname__}"
             )
-        warn_of_typos(options, _REAL_OPTIONS, stacklevel=4)
+        warn_of_typos(options, _REAL_OPTIONS, stacklevel=3)
         self.api_key = api_key or os.environ.get("PORTKEY_API_KEY") or None
-        self.base_url = _base_url(base_url, self.api_key)
+        self._completions_url = _completions_url(base_url, self.api_key)
+        self.base_url = str(self._completions_url).removesuffix(COMPLETIONS_PATH)
         self.timeout = _default_timeout(http_client) if isinstance(timeout, NotGiven) else timeout
         self.max_retries = RetryPolicy() if isinstance(max_retries, NotGiven) else RetryPolicy.of(max_retries)
         self.options: Mapping[str, Any] = {"strict_open_ai_compliance": False, **options}
         self._timeouts = timeouts_of(self.timeout)
-        self._headers = httpx.Headers(sdk_headers() | encode_options({"api_key": self.api_key, **self.options}))
-        self._completions_url = httpx.URL(self.base_url + COMPLETIONS_PATH)
+        headers = encode_options({"api_key": self.api_key, **self.options})
+        host = self._completions_url.netloc.decode("ascii")
+        self._headers = httpx.Headers({"Host": host, **sdk_headers(), **headers})
         self._owns_http = http_client is None
         self._closed = False
 
@@ -98,22 +98,28 @@ class _Client(Generic[HttpT]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of every request, by their names in lower case."""
+        return {name: value for name, value in self._headers.items() if name != "host"}
+
     def is_closed(self) -> bool:
         """Whether the client has been closed."""
         return self._closed
 
     def _call(
         self,
-        http: httpx.Client | httpx.AsyncClient,
+        http: OwnClient | OwnAsyncClient | HttpT,
         method: str,
         path: str,
         parse: Callable[[bytes], AnswerT],
+        *,
         body: Mapping[str, Any] | None,
         options: CallOptions,
     ) -> Call[AnswerT]:
         """Everything about one call, checked, with its request ready to be sent."""
-        if self._closed:
-            raise ConfigurationError(f"this {type(self).__name__} has been closed; make a new one, or close it later")
+        if self._closed or http.is_closed:
+            raise ConfigurationError(f"this {type(self).__name__} has been closed, or its connections have")
         timeouts = self._timeouts if isinstance(options.timeout, NotGiven) else timeouts_of(options.timeout)
         policy = self.max_retries if isinstance(options.max_retries, NotGiven) else RetryPolicy.of(options.max_retries)
         headers = merged_headers(self._headers, options.extra_headers)
@@ -121,24 +127,30 @@ class _Client(Generic[HttpT]):
         if options.extra_query:
             url = url.copy_with(query=encode_query(options.extra_query).encode())
         cookies = None
-        if not isinstance(http, _OwnHttp):
+        if not isinstance(http, OwnClient | OwnAsyncClient):
             # A client made by the user has headers, parameters and cookies of its own; ours win where both name one.
             url = url.copy_with(params=http.params.merge(url.params)) if http.params else url
             headers = _merged(http.headers, headers)
             cookies = http.cookies
+        content = b"" if body is None else encode_body(body)
+        if body is not None:
+            headers = headers.copy() if headers is self._headers else headers
+            headers["Content-Length"] = str(len(content))
+        # `content=` would build the headers a second time.
         request = httpx.Request(
             method,
             url,
             headers=headers,
             cookies=cookies,
-            content=None if body is None else encode_body(body),
+            stream=httpx.ByteStream(content),
             extensions={"timeout": dict(timeouts), CLOCK_EXTENSION: ClockSlot()},
         )
+        request.read()  # so that transports and hooks find `request.content`
         return Call(request, parse, policy, timeouts["read"])
 
     def _auth(self, http: object) -> httpx.Auth | None:
         """Credentials for httpx: none with our own client, the user's with theirs."""
-        return _NO_AUTH if isinstance(http, _OwnHttp) else None
+        return _NO_AUTH if isinstance(http, OwnClient | OwnAsyncClient) else None
 
     def _options_with(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The constructor's arguments for a copy with some of them replaced; None unsets an option."""
@@ -193,7 +205,7 @@ class Portkey(_Client[httpx.Client]):
             max_retries=max_retries,
             options=options,
         )
-        self._http = http_client or _HttpClient(verify=shared_context(), limits=_LIMITS)
+        self._http: httpx.Client | OwnClient = http_client or OwnClient()
         self.chat = ChatCompletion(self)
 
     def copy(
@@ -208,7 +220,7 @@ class Portkey(_Client[httpx.Client]):
     ) -> Self:
         """A client with some options replaced, on the same connections; None unsets an option."""
         changed = {"api_key": api_key, "base_url": base_url, "timeout": timeout, "max_retries": max_retries, **options}
-        http = self._http if isinstance(http_client, NotGiven) else http_client
+        http: Any = self._http if isinstance(http_client, NotGiven) else http_client  # shared, with its connections
         return type(self)(http_client=http, **self._options_with(changed))
 
     with_options = copy
@@ -228,15 +240,22 @@ class Portkey(_Client[httpx.Client]):
         self.close()
 
     def request(
-        self, method: str, path: str, kind: type[AnswerT], body: Mapping[str, Any] | None, options: CallOptions
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[bytes], AnswerT],
+        body: Mapping[str, Any] | None,
+        options: CallOptions,
     ) -> AnswerT:
-        """Make one call and return its answer."""
-        call = self._call(self._http, method, path, kind.model_validate_json, body, options)
+        """Make one call and return its answer, as `parse` makes it of the body."""
+        call = self._call(self._http, method, path, parse, body=body, options=options)
         return drive(exchange(call), self._http, call.request, self._auth(self._http))
 
     def open_stream(self, body: Mapping[str, Any], options: CallOptions) -> Stream[ChatCompletionChunk]:
         """Ask for a completion in chunks."""
-        call = self._call(self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body, options)
+        call = self._call(
+            self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body=body, options=options
+        )
         return stream(drive(exchange_stream(call), self._http, call.request, self._auth(self._http)))
 
 
@@ -263,7 +282,7 @@ class AsyncPortkey(_Client[httpx.AsyncClient]):
             max_retries=max_retries,
             options=options,
         )
-        self._http = http_client or _HttpAsyncClient(verify=shared_context(), limits=_LIMITS)
+        self._http: httpx.AsyncClient | OwnAsyncClient = http_client or OwnAsyncClient()
         self.chat = AsyncChatCompletion(self)
 
     def copy(
@@ -278,7 +297,7 @@ class AsyncPortkey(_Client[httpx.AsyncClient]):
     ) -> Self:
         """A client with some options replaced, on the same connections; None unsets an option."""
         changed = {"api_key": api_key, "base_url": base_url, "timeout": timeout, "max_retries": max_retries, **options}
-        http = self._http if isinstance(http_client, NotGiven) else http_client
+        http: Any = self._http if isinstance(http_client, NotGiven) else http_client  # shared, with its connections
         return type(self)(http_client=http, **self._options_with(changed))
 
     with_options = copy
@@ -300,47 +319,56 @@ class AsyncPortkey(_Client[httpx.AsyncClient]):
         await self.close()
 
     async def request(
-        self, method: str, path: str, kind: type[AnswerT], body: Mapping[str, Any] | None, options: CallOptions
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[bytes], AnswerT],
+        body: Mapping[str, Any] | None,
+        options: CallOptions,
     ) -> AnswerT:
-        """Make one call and return its answer."""
-        call = self._call(self._http, method, path, kind.model_validate_json, body, options)
+        """Make one call and return its answer, as `parse` makes it of the body."""
+        call = self._call(self._http, method, path, parse, body=body, options=options)
         return await adrive(exchange(call), self._http, call.request, self._auth(self._http))
 
     async def open_stream(self, body: Mapping[str, Any], options: CallOptions) -> AsyncStream[ChatCompletionChunk]:
         """Ask for a completion in chunks."""
-        call = self._call(self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body, options)
+        call = self._call(
+            self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body=body, options=options
+        )
         return astream(await adrive(exchange_stream(call), self._http, call.request, self._auth(self._http)))
 
 
-def _base_url(base_url: object, api_key: str | None) -> str:
-    """The gateway's URL: as given, else from the variable PORTKEY_PROXY, else by whether there is a key."""
+def _completions_url(base_url: object, api_key: str | None) -> httpx.URL:
+    """Where completions are: below `base_url`, else the variable PORTKEY_PROXY, else by whether there is a key."""
     source = "base_url="
     if base_url is None:
         source = "the variable PORTKEY_PROXY"
         base_url = os.environ.get("PORTKEY_PROXY") or (PORTKEY_GATEWAY_URL if api_key else LOCAL_GATEWAY_URL)
     if not isinstance(base_url, str | httpx.URL):
         raise ConfigurationError(f"{source} must be an http or https URL, got {type(base_url).__name__} {base_url!r}")
-    text = str(base_url)
+    text = str(base_url).rstrip("/")
     try:
-        url = httpx.URL(text)
+        url = httpx.URL(text + COMPLETIONS_PATH)
     except httpx.InvalidURL as error:
         raise ConfigurationError(f"{source} must be an http or https URL, got {text!r}: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError(f"{source} must be an http or https URL, got {text!r}")
-    text = text.rstrip("/")
+    if url.scheme not in ("http", "https") or not url.host or not url.path.endswith(COMPLETIONS_PATH):
+        raise ConfigurationError(f"{source} must be an http or https URL without a query, got {text!r}")
     if text == PORTKEY_GATEWAY_URL and not api_key:
         raise ConfigurationError(
             "api_key= is needed for Portkey's own gateway: pass it or set the variable PORTKEY_API_KEY"
         )
-    return text
+    return url
 
 
-def _default_timeout(http: httpx.Client | httpx.AsyncClient | None) -> httpx.Timeout:
+def _default_timeout(http: object) -> httpx.Timeout:
     """The timeout of a `http_client=` if somebody chose it, else our own."""
-    if http is None or http.timeout == _HTTPX_DEFAULT_TIMEOUT:
-        return DEFAULT_TIMEOUT
-    return http.timeout
+    if isinstance(http, httpx.Client | httpx.AsyncClient) and http.timeout != _HTTPX_DEFAULT_TIMEOUT:
+        return http.timeout
+    return DEFAULT_TIMEOUT
 
 
 def _merged(theirs: httpx.Headers, ours: httpx.Headers) -> httpx.Headers:
-    return httpx.Headers([(name, value) for name, value in theirs.raw if name.decode("ascii") not in ours] + ours.raw)
+    """Both, ours where both have a name."""
+    pairs = ours.raw
+    names = {name.lower() for name, _ in pairs}
+    return httpx.Headers([(name, value) for name, value in theirs.raw if name.lower() not in names] + pairs)

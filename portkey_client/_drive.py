@@ -1,7 +1,7 @@
 """The only code that sends, reads or sleeps: a driver for `_exchange`, sync and async, and the reading of streams.
 
-Waiting happens on the clock of the request that was sent, which whoever answered it may have put there (see `_clock`). The
-response body is undone by `_body`, not by httpx.
+Waiting happens on the clock of the request that was sent, which whoever answered it may have left there (see `_clock`).
+The response body is undone by `_body`, not by httpx.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import httpx
 from ._body import BodyDecoder, BodyError
 from ._clock import Clock, clock_of
 from ._exchange import MAX_BODY_BYTES, SEND_ERRORS, Body, Exchange, Read, Send, Sleep
+from ._http import OwnAsyncClient, OwnClient
 
 T = TypeVar("T")
 
 
-def drive(exchange: Exchange[T], client: httpx.Client, request: httpx.Request, auth: httpx.Auth | None) -> T:
+def drive(
+    exchange: Exchange[T], client: httpx.Client | OwnClient, request: httpx.Request, auth: httpx.Auth | None
+) -> T:
     """Run an exchange to its end."""
     timeouts = dict(request.extensions["timeout"])  # reading a body may shorten them
     outcome: object = None
@@ -45,7 +48,7 @@ def drive(exchange: Exchange[T], client: httpx.Client, request: httpx.Request, a
 
 
 async def adrive(
-    exchange: Exchange[T], client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth | None
+    exchange: Exchange[T], client: httpx.AsyncClient | OwnAsyncClient, request: httpx.Request, auth: httpx.Auth | None
 ) -> T:
     """Run an exchange to its end."""
     timeouts = dict(request.extensions["timeout"])  # reading a body may shorten them

@@ -1,7 +1,7 @@
 """The core: one call as a generator. It yields what it wants done and is sent the outcome; it does no I/O itself.
 
-A driver (`_drive`) runs it: for `Send` it sends back a response, for `Read` a body, for `Sleep` nothing, or it throws in
-the exception that came instead. In the end the generator returns the answer, or raises a PortkeyError.
+A driver (`_drive`) runs it: for `Send` it sends back a response, for `Read` a body, for `Sleep` nothing, or it throws
+in the exception that came instead. In the end the generator returns the answer, or raises a PortkeyError.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import random
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
 from . import _retry
 from ._body import BodyError
+from ._gateway import GatewayInfo
 from ._retry import RetryPolicy
 from .errors import (
     APIConnectionError,
@@ -45,16 +45,17 @@ ERROR_BODY_SECONDS: Final = 5.0
 """How long to wait for the body of an error status: the status alone is worth reporting."""
 
 SEND_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
-"""What a transport raises when sending or reading fails. Anything else is a mistake in the program and is left alone."""
+"""What a transport raises when sending or reading fails. Anything else is a mistake in a program and left alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+# Named tuples, here, in `_call` and in `headers`: a frozen dataclass takes eight times as long to define, at import.
+
+
+class Send(NamedTuple):
     """Send the call's request; answered with the response, its body unread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """Read the whole body and close the response; answered with a `Body`.
 
     Attributes:
@@ -66,15 +67,13 @@ class Read:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Wait; answered with None."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A body, as far as it came.
 
     Attributes:
@@ -89,8 +88,7 @@ class Body:
 Effect: TypeAlias = Send | Read | Sleep
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[AnswerT]):
+class Call(NamedTuple, Generic[AnswerT]):
     """One call.
 
     Attributes:
@@ -106,8 +104,8 @@ class Call(Generic[AnswerT]):
     parse: Callable[[bytes], AnswerT]
     policy: RetryPolicy
     read_timeout: float | None
-    random: Callable[[], float] = field(default=random.random)
-    now: Callable[[], float] = field(default=time.time)
+    random: Callable[[], float] = random.random
+    now: Callable[[], float] = time.time
 
 
 Exchange: TypeAlias = Generator[Effect, Any, T]
@@ -119,14 +117,14 @@ def exchange(call: Call[AnswerT]) -> Exchange[AnswerT]:
     Raises:
         APIError: Whatever went wrong, as the class that says what.
     """
-    response = yield from _respond(call)
+    response, attempts = yield from _respond(call)
     body: Body = yield Read(response, call.read_timeout)
     if body.error is not None:
-        raise read_error(body.error, response, body.data) from body.error
+        raise read_error(body.error, response, body.data, attempts) from body.error
     try:
         answer = call.parse(body.data)
     except (ValidationError, RecursionError) as error:
-        raise unexpected_answer(response, body.data, _misfit(error)) from error
+        raise unexpected_answer(response, body.data, _misfit(error), attempts) from error
     set_headers(answer, response.headers)
     return answer
 
@@ -137,15 +135,17 @@ def exchange_stream(call: Call[Any]) -> Exchange[httpx.Response]:
     Raises:
         APIError: Whatever went wrong, as the class that says what.
     """
-    response = yield from _respond(call)
+    response, attempts = yield from _respond(call)
     if is_event_stream(response):
         return response
     body: Body = yield Read(response, call.read_timeout)
-    raise unexpected_answer(response, body.data, "an event stream was asked for") from body.error
+    if body.error is not None:
+        raise read_error(body.error, response, body.data, attempts) from body.error
+    raise unexpected_answer(response, body.data, "an event stream was asked for", attempts)
 
 
-def _respond(call: Call[Any]) -> Exchange[httpx.Response]:
-    """Send until there is a response with a success status."""
+def _respond(call: Call[Any]) -> Exchange[tuple[httpx.Response, int]]:
+    """Send until there is a response with a success status; returns it and how often was sent."""
     retries = 0
     while True:
         cause: BaseException | None = None
@@ -156,7 +156,7 @@ def _respond(call: Call[Any]) -> Exchange[httpx.Response]:
             again, cause = _retry.retries_exception(call.policy, error), error
         else:
             if 200 <= response.status_code < 300:  # 246 among them: guardrails failed, the request was let through
-                return response
+                return response, retries + 1
             body: Body = yield Read(response, _shorter(call.read_timeout, ERROR_BODY_SECONDS))
             again = _retry.retries_status(call.policy, response.status_code, response.headers)
             cause = body.error
@@ -170,7 +170,7 @@ def _respond(call: Call[Any]) -> Exchange[httpx.Response]:
 
 
 def is_event_stream(response: httpx.Response) -> bool:
-    """Whether a body may hold events. A type that is no event stream is taken for one unless it says what else it is."""
+    """Whether a body may hold events: any type but those that say what else they are."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return response.status_code != 204 and not kind.endswith(("json", "html", "xml"))
 
@@ -183,7 +183,7 @@ def _misfit(error: ValidationError | RecursionError) -> str:
     return f"{where}: {issue['msg']}" if where else issue["msg"]
 
 
-def unexpected_answer(response: httpx.Response, data: bytes, problem: str) -> APIResponseValidationError:
+def unexpected_answer(response: httpx.Response, data: bytes, problem: str, attempts: int) -> APIResponseValidationError:
     """The error for an answer with a success status that is none."""
     content = decode_body(data)
     kind = response.headers.get("content-type") or "no content type"
@@ -199,6 +199,7 @@ def unexpected_answer(response: httpx.Response, data: bytes, problem: str) -> AP
         if facts := str(error.gateway):
             error.message += f" ({facts})"
     error.args = (error.message,)
+    error.attempts = attempts
     return error
 
 
@@ -241,19 +242,21 @@ def connection_error(error: Exception, request: httpx.Request) -> APIConnectionE
     return APIConnectionError(message=f"Connection error: {url}: {reason}", request=request)
 
 
-def read_error(error: Exception, response: httpx.Response, data: bytes) -> APIError:
+def read_error(error: Exception, response: httpx.Response, data: bytes, attempts: int) -> APIError:
     """The error for a body with a success status that did not come whole; `error` is to be its cause."""
     request = response.request
     head = f"Error code: {response.status_code}"
     if isinstance(error, BodyError):
         message = f"{head} - {error}: {request.method} {request.url.copy_with(query=None)}"
-        return APIResponseValidationError(with_body(response, data), None, message=message)
-    failure = connection_error(error, request)
-    failure.gateway = APIStatusError("", response=response).gateway
-    facts = str(failure.gateway)
-    failure.message = f"{head} - the answer broke off after {len(data):,} bytes: {failure.message}"
-    failure.message += f" ({facts})" if facts else ""
-    failure.args = (failure.message,)
+        failure: APIError = APIResponseValidationError(with_body(response, data), None, message=message)
+    else:
+        failure = connection_error(error, request)
+        failure.gateway = GatewayInfo.from_headers(response.headers)
+        facts = str(failure.gateway)
+        failure.message = f"{head} - the answer broke off after {len(data):,} bytes: {failure.message}"
+        failure.message += f" ({facts})" if facts else ""
+        failure.args = (failure.message,)
+    failure.attempts = attempts
     return failure
 
 
@@ -268,7 +271,7 @@ def decode_body(data: bytes) -> object:
 
 
 def with_body(response: httpx.Response, data: bytes) -> httpx.Response:
-    """The response with its body, decompressed, so that `response.json()` and `.text` work for whoever catches an error."""
+    """The response with its body, decompressed, so that `.json()` and `.text` work for whoever catches an error."""
     headers = [
         (name, value)
         for name, value in response.headers.raw

@@ -11,7 +11,8 @@ class GatewayInfo:
     """How the gateway came by an answer; None where it did not say.
 
     Attributes:
-        trace_id: The request's trace id (`x-portkey-trace-id`; the open-source gateway sends it empty if none was given).
+        trace_id: The request's trace id (`x-portkey-trace-id`; the open-source gateway leaves it empty if none was
+            given).
         provider: The provider that answered, such as `openai` (`x-portkey-provider`).
         target: JSON path of the target that answered, such as `config.targets[1]` (`x-portkey-last-used-option-index`).
         retry_attempts: Retries the gateway made at that target; -1 when it gave up (`x-portkey-retry-attempt-count`).
@@ -46,3 +47,8 @@ class GatewayInfo:
             "trace id": self.trace_id,
         }
         return ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+
+
+def gateway_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The gateway's own response headers, without their `x-portkey-` prefix."""
+    return {name.removeprefix("x-portkey-"): value for name, value in headers.items() if name.startswith("x-portkey-")}

@@ -80,6 +80,8 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 
 def encode_query(query: Mapping[str, Any]) -> str:
     """A query string; a mapping as value becomes `key[inner]=value`, None is left out, lists repeat the key."""
+    if not isinstance(query, Mapping):
+        raise InvalidRequestError(f"extra_query= must be a mapping, got {_kind(query)}", param="extra_query")
     return urlencode(list(_query_pairs(query)))
 
 

@@ -31,8 +31,9 @@ class RetryPolicy:
 
     Attributes:
         max_retries: Further requests after the first.
-        on_status_codes: Statuses below 500 to retry as well, where the answer is not the gateway's, such as 408 and 429.
-        after_timeout: Whether to send again when no answer came in time. The first request may still be running, and is paid for.
+        on_status_codes: Statuses below 500 to retry as well, such as 408 and 429, if not from the gateway.
+        after_timeout: Whether to send again when no answer came in time. The first request may still be running, and is
+            paid for.
     """
 
     max_retries: int = 1
@@ -72,7 +73,7 @@ def retries_exception(policy: RetryPolicy, error: Exception) -> bool:
         case httpx.ReadError() | httpx.WriteError():
             return True  # the connection broke, often an idle one that the other side had just closed
         case httpx.RemoteProtocolError():
-            # The words of httpcore for a connection closed without an answer; anything else was an answer, if a garbled one.
+            # httpcore's words for a connection closed without an answer; anything else was one, if garbled.
             return "without sending a response" in str(error)
         case httpx.ReadTimeout() | httpx.WriteTimeout():
             return policy.after_timeout
@@ -109,11 +110,11 @@ def delay(retry: int, retry_after: float | None, random: float) -> float:
     """
     if retry_after is not None and 0 < retry_after <= MAX_RETRY_AFTER_SECONDS:
         return retry_after
-    return min(FIRST_DELAY_SECONDS * 2 ** min(retry, 10), MAX_DELAY_SECONDS) * (1 - JITTER * random)
+    return min(FIRST_DELAY_SECONDS * float(1 << min(retry, 10)), MAX_DELAY_SECONDS) * (1 - JITTER * random)
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds the server asked to wait: `retry-after-ms`, else `retry-after` as seconds or as an HTTP date (RFC 9110 10.2.3).
+    """Seconds the server asked to wait: `retry-after-ms`, else `retry-after` in seconds or as a date (RFC 9110 10.2.3).
 
     Args:
         headers: The response headers.

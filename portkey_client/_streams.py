@@ -15,7 +15,7 @@ from ._body import BodyError
 from ._clock import clock_of
 from ._drive import apieces, pieces
 from ._exchange import MAX_BODY_BYTES, SEND_ERRORS, connection_error, decode_body
-from ._gateway import GatewayInfo
+from ._gateway import GatewayInfo, gateway_headers
 from ._sse import ServerSentEvent, SSEDecoder
 from .errors import (
     APIError,
@@ -33,7 +33,7 @@ from .types import ChatCompletionChunk, ChatCompletions, set_headers
 
 T_co = TypeVar("T_co", covariant=True)
 
-_HEAD_BYTES: Final = 4_096
+_HEAD_BYTES: Final = 16_384
 """How much of a body without any event is kept, to show what came instead."""
 
 
@@ -132,7 +132,7 @@ class ChunkReader:
         else:
             error = cls(message, self.response.request, body=body, gateway=gateway)
         error.hook_results = error.hook_results or self.hook_results
-        error.partial = self.completion()
+        error.keep_partial(self.completion())
         return error
 
     def broken(self, cause: Exception) -> APIError:
@@ -241,7 +241,7 @@ class _StreamBase(Generic[T_co]):
 
     def get_headers(self) -> dict[str, str]:
         """The gateway's own response headers, without their `x-portkey-` prefix."""
-        return self.partial.get_headers()
+        return gateway_headers(self.response.headers)
 
 
 class Stream(_StreamBase[T_co]):
@@ -257,7 +257,7 @@ class Stream(_StreamBase[T_co]):
         super().__init__(reader)
         # Handed to the loop that iterates: when the loop is left, its generator is dropped, and that hangs up.
         self._chunks: Generator[T_co] | None = chunks
-        self._alive = weakref.ref(chunks)
+        self._alive: weakref.ref[Any] = weakref.ref(chunks)  # a generator, of which Generator says too little
 
     def __iter__(self) -> Iterator[T_co]:
         chunks = self._chunks or self._alive()
@@ -284,7 +284,8 @@ class Stream(_StreamBase[T_co]):
 
     def close(self) -> None:
         """Hang up; chunks not yet read are lost. Harmless if repeated."""
-        if (chunks := self._alive()) is not None:
+        chunks = self._alive()
+        if chunks is not None and not chunks.gi_running:  # in another thread, which is told by the connection
             chunks.close()
         self.response.close()
 
@@ -296,7 +297,7 @@ class Stream(_StreamBase[T_co]):
 
 
 class AsyncStream(_StreamBase[T_co]):
-    """A streamed answer: `async for` over its chunks. Leaving the loop early hangs up, as `close()` and `async with` do.
+    """A streamed answer: `async for` over its chunks. Leaving the loop early hangs up, as `close()` or `async with` do.
 
     Raises (while iterating):
         StreamError: The stream reports an error.
@@ -308,7 +309,7 @@ class AsyncStream(_StreamBase[T_co]):
         super().__init__(reader)
         # As in Stream; a dropped async generator is closed by the event loop in its next round.
         self._chunks: AsyncGenerator[T_co] | None = chunks
-        self._alive = weakref.ref(chunks)
+        self._alive: weakref.ref[Any] = weakref.ref(chunks)  # a generator, of which Generator says too little
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         chunks = self._chunks or self._alive()
@@ -331,7 +332,8 @@ class AsyncStream(_StreamBase[T_co]):
 
     async def close(self) -> None:
         """Hang up; chunks not yet read are lost. Harmless if repeated."""
-        if (chunks := self._alive()) is not None:
+        chunks = self._alive()
+        if chunks is not None and not chunks.ag_running:  # in another task, which is told by the connection
             await chunks.aclose()
         await self.response.aclose()
 
@@ -394,5 +396,5 @@ def _nothing_left(reader: ChunkReader) -> Iterator[Any]:
 
 async def _anothing_left(reader: ChunkReader) -> AsyncGenerator[Any]:
     reader.check_read_to_end()
-    for nothing in ():
-        yield nothing
+    return
+    yield  # makes this a generator

@@ -9,7 +9,6 @@ the way to hear of mistakes early. Field names and rules are those of the gatewa
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
@@ -147,7 +146,7 @@ class Config(_Part):
 
     def __init__(self, /, **fields: Any) -> None:
         super().__init__(**fields)
-        _check_routing(self, "")
+        _check_routing(self, "", type(self).__name__)
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # as in _Part
 
@@ -164,26 +163,24 @@ class Target(Config):
     name: str | None = None
 
 
-def _check_routing(config: Config, path: str) -> None:
-    """Refuse what passes field by field and yet cannot work; `path` is where `config` stands."""
-    _check_unknown_fields(config, path)
+def _check_routing(config: Config, path: str, root: str) -> None:
+    """Refuse what passes field by field and yet cannot work; `config` stands at `path` in a `root`."""
+    _check_unknown_fields(config, path, root)
     for index, target in enumerate(config.targets or ()):
-        _check_routing(target, f"{path}targets[{index}].")
+        _check_routing(target, f"{path}targets[{index}].", root)
     strategy, targets = config.strategy, config.targets
     if strategy is None:
         if targets is not None:
-            raise _wrong(f"{path}strategy", "a Strategy, since there are targets", "none", type(config).__name__)
+            raise _wrong(f"{path}strategy", "a Strategy, since there are targets", "none", root)
         return
     if not targets:
         got = "none" if targets is None else "an empty list"
-        raise _wrong(
-            f"{path}targets", f"at least one target for strategy {strategy.mode!r}", got, type(config).__name__
-        )
+        raise _wrong(f"{path}targets", f"at least one target for strategy {strategy.mode!r}", got, root)
     if strategy.mode == "loadbalance" and not any(t.weight is None or t.weight > 0 for t in targets):
         # The gateway would never answer.
-        raise _wrong(f"{path}targets", "a weight above 0 for at least one target", "only 0", type(config).__name__)
+        raise _wrong(f"{path}targets", "a weight above 0 for at least one target", "only 0", root)
     if strategy.mode == "conditional":
-        _check_conditions(strategy, targets, path, type(config).__name__)
+        _check_conditions(strategy, targets, path, root)
 
 
 def _check_conditions(strategy: Strategy, targets: Sequence[Target], path: str, root: str) -> None:
@@ -200,26 +197,29 @@ def _check_conditions(strategy: Strategy, targets: Sequence[Target], path: str, 
             )
 
 
-def _check_unknown_fields(config: Config, path: str) -> None:
+def _check_unknown_fields(config: Config, path: str, root: str) -> None:
+    if not config.model_extra:
+        return
+    import difflib  # rarely needed
+
     known = list(type(config).model_fields)
-    for field in config.model_extra or ():
+    for field in config.model_extra:
         close = difflib.get_close_matches(field, known, n=1, cutoff=0.8)
         if close:
-            raise _wrong(
-                f"{path}{field}", f"a known field; did you mean {close[0]!r}?", repr(field), type(config).__name__
-            )
+            raise _wrong(f"{path}{field}", f"a known field; did you mean {close[0]!r}?", repr(field), root)
 
 
 def _config_error(root: str, error: ValidationError) -> ConfigError:
     """The first of pydantic's complaints (or the first that is not about a union's other branch), in our words."""
     issues = error.errors(include_url=False)
     issue = max(issues, key=lambda item: len(item["loc"]))
+    context = issue.get("ctx", {})
     path = _path(issue["loc"])
     expected = _EXPECTED.get(issue["type"], issue["msg"][0].lower() + issue["msg"][1:])
     if issue["type"] == "literal_error":
-        expected = f"one of {issue['ctx']['expected']}"
+        expected = f"one of {context['expected']}"
     elif issue["type"] in _BOUNDS:
-        limit = issue["ctx"][_BOUNDS[issue["type"]][1]]
+        limit = context[_BOUNDS[issue["type"]][1]]
         expected = f"a number {_BOUNDS[issue['type']][0]} {limit}"
     elif issue["type"] == "string_pattern_mismatch":
         expected = "an http or https URL"

@@ -37,9 +37,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ._gateway import GatewayInfo
+from ._gateway import GatewayInfo, gateway_headers
 
 if TYPE_CHECKING:
     import httpx
@@ -139,8 +140,9 @@ class APIError(PortkeyError):
         hook_results: The guardrails' verdicts, where the answer had any.
         retry_after: Seconds the server asked to wait; None if it did not say.
         attempts: How often the request was sent.
-        partial: What had arrived of a streamed answer; None outside of streams.
     """
+
+    _partial: ChatCompletions | None = None
 
     def __init__(
         self,
@@ -158,11 +160,21 @@ class APIError(PortkeyError):
         self.type = facts.get("type")
         self.param = facts.get("param")
         self.gateway = gateway or GatewayInfo()
+        if self.gateway.provider is None and isinstance(body, Mapping) and isinstance(body.get("provider"), str):
+            self.gateway = replace(self.gateway, provider=body["provider"])  # the gateway's own error bodies name it
         self.hook_results: Any = body.get("hook_results") if isinstance(body, Mapping) else None
         self.retry_after: float | None = None
         self.attempts = 1
-        self.partial: ChatCompletions | None = None
         super().__init__(message)
+
+    @property
+    def partial(self) -> ChatCompletions | None:
+        """What had arrived of a streamed answer; None outside of streams."""
+        return self._partial
+
+    def keep_partial(self, partial: ChatCompletions) -> None:
+        """Remember what had arrived of a streamed answer."""
+        self._partial = partial
 
     def get_headers(self) -> dict[str, str]:
         """The gateway's own headers of the answer, without their `x-portkey-` prefix."""
@@ -219,11 +231,7 @@ class _AnsweredError(APIError):
 
     def get_headers(self) -> dict[str, str]:
         """The gateway's own headers of the answer, without their `x-portkey-` prefix."""
-        return {
-            name.removeprefix("x-portkey-"): value
-            for name, value in self.response.headers.items()
-            if name.startswith("x-portkey-")
-        }
+        return gateway_headers(self.response.headers)
 
 
 class APIResponseValidationError(_AnsweredError):
@@ -301,11 +309,22 @@ class InternalServerError(APIStatusError):
     """500 and above."""
 
 
-class StreamError(APIError):
+class _BrokenStreamError(APIError):
+    """A stream that failed on its way, so that there always is a `partial`, if an empty one."""
+
+    @property
+    def partial(self) -> ChatCompletions:
+        """What had arrived of the answer."""
+        from .types import ChatCompletions  # the models are no part of what an error costs at import
+
+        return ChatCompletions(choices=[]) if self._partial is None else self._partial
+
+
+class StreamError(_BrokenStreamError):
     """An error reported inside a stream, or a finish reason that is one; `partial` is what had arrived."""
 
 
-class IncompleteStreamError(APIError):
+class IncompleteStreamError(_BrokenStreamError):
     """A stream ended before the answer did: no `[DONE]`, and no finish reason for some choice.
 
     The gateway ends a stream that way, without a word, when its provider breaks off. `partial` is what had arrived.
@@ -377,9 +396,9 @@ def error_object(body: object) -> object:
 def error_facts(body: object) -> dict[str, str]:
     """What a body says of itself as text: those of `message`, `type`, `code`, `param` that it has.
 
-    Providers agree on no key. Seen in the wild: `error` as an object (OpenAI, Anthropic) or a text (Together, Ollama), a list of
-    one error (Gemini's stream endpoints), flat bodies (Mistral, Cohere, Bedrock, the gateway's own validation),
-    `detail` as a text or a list (FastAPI servers), the gateway's `html-message`.
+    Providers agree on no key. Seen in the wild: `error` as an object (OpenAI, Anthropic) or a text (Together, Ollama),
+    a list of one error (Gemini's stream endpoints), flat bodies (Mistral, Cohere, Bedrock, the gateway's own
+    validation), `detail` as a text or a list (FastAPI servers), the gateway's `html-message`.
     """
     if isinstance(body, list) and len(body) == 1:
         return error_facts(body[0])

@@ -1,24 +1,25 @@
 """Every `x-portkey-*` request header in one table, and how a value becomes its text.
 
-The rules are those observed of portkey-ai 2.3.4, byte for byte: a keyword becomes `x-portkey-` and its name with hyphens,
-a bool becomes `true` or `false`, a mapping becomes JSON (ASCII, with blanks), anything falsy is left out, and the rest
-is its `str()`.
+The rules are those observed of portkey-ai 2.3.4, byte for byte: a keyword becomes `x-portkey-` and its name with
+hyphens, a bool becomes `true` or `false`, a mapping becomes JSON (ASCII, with blanks), anything falsy is left out, and
+the rest is its `str()`.
 """
 
-from __future__ import annotations
+# No postponed annotations here: TypedDict would have to compile each again.
 
-import difflib
 import json
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypedDict, Unpack
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, Unpack
 
 from ._gateway import GatewayInfo
 from ._version import VERSION
-from .config import Config
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .config import Config
 
 __all__ = [
     "HEADER_OPTIONS",
@@ -35,13 +36,13 @@ PREFIX: Final = "x-portkey-"
 Kind = Literal["text", "flag", "json", "list", "milliseconds"]
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderOption:
+class HeaderOption(NamedTuple):
     """A constructor keyword that becomes a request header.
 
     Attributes:
         keyword: The keyword.
-        kind: What it takes: `text`; `flag`, a bool; `json`, a mapping or its text; `list`, of texts; `milliseconds`, an int.
+        kind: What it takes: `text`; `flag`, a bool; `json`, a mapping or its text; `list`, of texts; `milliseconds`,
+            an int.
         meaning: What it is for, one line.
     """
 
@@ -114,7 +115,7 @@ class ClientOptions(TypedDict, total=False):
     """The keywords of `HEADER_OPTIONS` but `api_key`, for type checkers (a test keeps the two the same)."""
 
     virtual_key: str | None
-    config: Mapping[str, Any] | Config | str | None
+    config: "Mapping[str, Any] | Config | str | None"
     provider: str | None
     Authorization: str | None
     custom_host: str | None
@@ -181,10 +182,10 @@ _FOREIGN_KEYWORDS: Final[Mapping[str, str]] = {
 
 
 def create_headers(**options: Unpack[HeaderOptions]) -> dict[str, str]:
-    """The request headers for these options, for use with another client:
-    `OpenAI(base_url=PORTKEY_GATEWAY_URL, default_headers=create_headers(...))`.
+    """The request headers for these options, for use with another client.
 
-    Keywords beyond the declared ones become `x-portkey-` headers by the same rule.
+    Such as `OpenAI(base_url=PORTKEY_GATEWAY_URL, default_headers=create_headers(...))`. Keywords beyond the declared
+    ones become `x-portkey-` headers by the same rule.
 
     Raises:
         ConfigurationError: A value that its option cannot take, or that no header can carry.
@@ -217,7 +218,8 @@ def encode_options(options: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def sdk_headers() -> dict[str, str]:
+@cache
+def sdk_headers() -> Mapping[str, str]:
     """What every request says about the client itself."""
     implementation = {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name)
     return {
@@ -239,7 +241,7 @@ def header_name(keyword: str) -> str:
 def check_option(keyword: str, value: Any) -> None:
     """Raise ConfigurationError if a declared option cannot take `value`; undeclared ones take anything."""
     option = HEADER_OPTIONS.get(keyword)
-    if option is None or value is None or isinstance(value, Config):
+    if option is None or value is None or (keyword == "config" and _is_config(value)):
         return
     types, expected = _KIND_TYPES[option.kind]
     wrong_bool = option.kind == "milliseconds" and isinstance(value, bool)
@@ -266,10 +268,13 @@ def check_header(name: str, text: str, source: str) -> str:
 
 def warn_of_typos(keywords: Iterable[str], real_options: Iterable[str], stacklevel: int) -> None:
     """Warn, at the caller's line, of undeclared keywords that look like something else was meant."""
+    unknown = [name for name in keywords if name not in HEADER_OPTIONS and name.lower() != "authorization"]
+    if not unknown:
+        return
+    import difflib  # rarely needed
+
     known = [*HEADER_OPTIONS, *real_options]
-    for keyword in keywords:
-        if keyword in HEADER_OPTIONS or keyword.lower() == "authorization":
-            continue
+    for keyword in unknown:
         close = difflib.get_close_matches(keyword, known, n=1, cutoff=0.8)
         hint = _FOREIGN_KEYWORDS.get(keyword) or (f"did you mean {close[0]}?" if close else None)
         if hint:
@@ -280,10 +285,16 @@ def warn_of_typos(keywords: Iterable[str], real_options: Iterable[str], stacklev
             )
 
 
+def _is_config(value: Any) -> bool:
+    # Whoever has a Config has imported it; others need not.
+    module = sys.modules.get("portkey_client.config")
+    return module is not None and isinstance(value, module.Config)
+
+
 def _encode(keyword: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Config):
+    if keyword == "config" and _is_config(value):
         value = value.to_dict()
     if isinstance(value, Mapping):
         try:

@@ -1,17 +1,17 @@
 """What the API takes and gives: answers, chunks and stored completions as models, request parts as typed dicts.
 
 Answers are OpenAI's, as the gateway maps every provider to them (https://platform.openai.com/docs/api-reference/chat).
-Fields nobody declared here are kept at every level and written back by `model_dump`, since providers add some every month.
+Fields nobody declared here are kept at every level and written back by `model_dump`: providers add some every month.
 """
 
-from __future__ import annotations
+# No postponed annotations here: pydantic and TypedDict would have to compile each again, a third of the import.
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NotRequired, TypeAlias, TypedDict, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
-from ._gateway import GatewayInfo
+from ._gateway import GatewayInfo, gateway_headers
 
 __all__ = [
     "Audio",
@@ -35,6 +35,9 @@ __all__ = [
     "MessageParam",
     "Model",
     "NotGiven",
+    "ParsedChatCompletion",
+    "ParsedChoice",
+    "ParsedMessage",
     "PromptTokensDetails",
     "StreamChoice",
     "TextParts",
@@ -46,6 +49,9 @@ __all__ = [
     "Usage",
     "normalize_finish_reason",
 ]
+
+
+ParsedT = TypeVar("ParsedT")
 
 
 class NotGiven:
@@ -100,10 +106,7 @@ class Answer(Model):
 
     def get_headers(self) -> dict[str, str]:
         """The gateway's own response headers, without their `x-portkey-` prefix."""
-        headers = self._headers or {}
-        return {
-            name.removeprefix("x-portkey-"): value for name, value in headers.items() if name.startswith("x-portkey-")
-        }
+        return gateway_headers(self._headers or {})
 
 
 def set_headers(answer: Answer, headers: Mapping[str, str]) -> None:
@@ -295,6 +298,24 @@ class ChatCompletions(Answer):
     usage: Usage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
+
+
+class ParsedMessage(ChatCompletionMessage, Generic[ParsedT]):
+    """A message whose text is structured; `parsed` is None on a refusal or a tool call."""
+
+    parsed: ParsedT | None = Field(default=None, exclude=True)  # not sent when the message goes back
+
+
+class ParsedChoice(Choice, Generic[ParsedT]):
+    # Narrower than in Choice, which a mutable field may not be; nobody assigns to the fields of an answer.
+    message: ParsedMessage[ParsedT]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class ParsedChatCompletion(ChatCompletions, Generic[ParsedT]):
+    """An answer whose texts are instances of a class."""
+
+    # As above.
+    choices: list[ParsedChoice[ParsedT]]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class DeltaFunction(Model):

@@ -9,12 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from portkey_testing.chaos import fault_matrix
     from portkey_testing.clock import VirtualClock
     from portkey_testing.failures import (
         CassetteMiss,
         DishonestReply,
         EscapedRequest,
         HangingRequest,
+        NotRecorded,
         NotSimulated,
         PortkeyTestFailure,
         RefusedRequest,
@@ -25,7 +27,23 @@ if TYPE_CHECKING:
         UnusedReplies,
     )
     from portkey_testing.gateway import FakeGateway
-    from portkey_testing.replies import completion, error, fault, native, refusal, status, text, tool_call
+    from portkey_testing.replies import (
+        audio,
+        choices,
+        chunks,
+        completion,
+        error,
+        fault,
+        native,
+        parsed,
+        reasoning,
+        recorded,
+        refusal,
+        status,
+        text,
+        tool_call,
+    )
+    from portkey_testing.scenario import ScenarioError
 
 __all__ = [
     "CassetteMiss",
@@ -33,19 +51,28 @@ __all__ = [
     "EscapedRequest",
     "FakeGateway",
     "HangingRequest",
+    "NotRecorded",
     "NotSimulated",
     "PortkeyTestFailure",
     "RefusedRequest",
+    "ScenarioError",
     "SeveralFailures",
     "UnknownToGateway",
     "UnplayedInteractions",
     "UnscriptedRequest",
     "UnusedReplies",
     "VirtualClock",
+    "audio",
+    "choices",
+    "chunks",
     "completion",
     "error",
     "fault",
+    "fault_matrix",
     "native",
+    "parsed",
+    "reasoning",
+    "recorded",
     "refusal",
     "status",
     "text",
@@ -55,7 +82,27 @@ __all__ = [
 _HOMES = {
     "FakeGateway": "gateway",
     "VirtualClock": "clock",
-    **dict.fromkeys(("completion", "error", "fault", "native", "refusal", "status", "text", "tool_call"), "replies"),
+    "ScenarioError": "scenario",
+    "fault_matrix": "chaos",
+    **dict.fromkeys(
+        (
+            "audio",
+            "choices",
+            "chunks",
+            "completion",
+            "error",
+            "fault",
+            "native",
+            "parsed",
+            "reasoning",
+            "recorded",
+            "refusal",
+            "status",
+            "text",
+            "tool_call",
+        ),
+        "replies",
+    ),
 }
 
 

@@ -7,59 +7,49 @@ are JavaScript's, so `"7"` is not `7`, and a missing key is not equal to anythin
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MISSING = object()
-_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|Infinity))")
+from portkey_testing import _javascript
+from portkey_testing._javascript import MISSING
 
 
 class RouterError(Exception):
     """The queries lead nowhere; the text is the gateway's own."""
 
 
-def choose(conditions: Sequence[Mapping[str, Any]], default: str | None, context: Mapping[str, Any]) -> str:
+def choose(conditions: Sequence[Mapping[str, Any]] | None, default: str | None, context: Mapping[str, Any]) -> str:
     """The name of the chosen target.
 
     Raises:
         RouterError: nothing was chosen, or a query uses an unknown operator.
     """
-    if not conditions:
+    if conditions is None:
         raise RouterError("No conditions passed in the query router")
     for condition in conditions:
         if _holds(condition["query"], context):
             return str(condition["then"])
-    if default is None:
+    if not default:
         raise RouterError("Query router did not resolve to any valid target")
     return default
 
 
-def context_of(headers: Mapping[str, str], body: object, path: str) -> dict[str, Any]:
-    """What queries can ask about: the metadata header, the client's body and the path."""
-    try:
-        metadata = json.loads(headers.get("x-portkey-metadata", "{}"))
-    except ValueError:
-        metadata = {}
-    return {
-        "metadata": metadata if isinstance(metadata, Mapping) else {},
-        "params": body if isinstance(body, Mapping) else {},
-        "url": {"pathname": path},
-    }
+def context_of(metadata: Mapping[str, Any], body: object, path: str) -> dict[str, Any]:
+    """What queries can ask about: the request's metadata, the client's body and the path."""
+    return {"metadata": metadata, "params": body if isinstance(body, Mapping) else {}, "url": {"pathname": path}}
 
 
 def _holds(query: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
     for key, expected in query.items():
-        if key == "$or":
+        if key == "$or" and isinstance(expected, list):
             return any(_holds(part, context) for part in expected)
-        if key == "$and":
+        if key == "$and" and isinstance(expected, list):
             return all(_holds(part, context) for part in expected)
         value = _value(key, context)
-        if isinstance(expected, Mapping):
-            if not _operators_hold(expected, value):
+        if isinstance(expected, Mapping | list):
+            if not _operators_hold(_javascript.spread(expected), value):
                 return False
-        elif not _equal(value, expected):
+        elif not _javascript.same(value, expected):
             return False
     return True
 
@@ -70,15 +60,15 @@ def _operators_hold(operators: Mapping[str, Any], value: Any) -> bool:
             case "$regex":
                 return _matches(operand, value)
             case "$eq":
-                holds = _equal(value, operand)
+                holds = _javascript.same(value, operand)
             case "$ne":
-                holds = not _equal(value, operand)
+                holds = not _javascript.same(value, operand)
             case "$gt" | "$gte" | "$lt" | "$lte":
-                holds = _compares(operator, _number(value), _number(operand))
+                holds = _compares(operator, _javascript.number(value), _javascript.number(operand))
             case "$in":
-                holds = isinstance(operand, list) and any(_equal(value, item) for item in operand)
+                holds = isinstance(operand, list) and any(_javascript.same(value, item) for item in operand)
             case "$nin":
-                holds = isinstance(operand, list) and not any(_equal(value, item) for item in operand)
+                holds = isinstance(operand, list) and not any(_javascript.same(value, item) for item in operand)
             case _:
                 raise RouterError(f"Unsupported operator used in the query router: {operator}")
         if not holds:
@@ -87,23 +77,10 @@ def _operators_hold(operators: Mapping[str, Any], value: Any) -> bool:
 
 
 def _value(key: str, context: Mapping[str, Any]) -> Any:
+    """What a key names: only its first two parts count, and it needs both."""
     root, *rest = key.split(".")
-    found = context.get(root, _MISSING)
-    # Only the first two parts of a key count.
-    if rest and found is not _MISSING:
-        found = found.get(rest[0], _MISSING) if isinstance(found, Mapping) else _MISSING
-    return found
-
-
-def _equal(left: Any, right: Any) -> bool:
-    """JavaScript's `===` on JSON values."""
-    if left is _MISSING or right is _MISSING or isinstance(left, list | Mapping) or isinstance(right, list | Mapping):
-        return False
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, int | float) and isinstance(right, int | float):
-        return left == right
-    return type(left) is type(right) and left == right
+    found = context.get(root)
+    return found.get(rest[0], MISSING) if rest and isinstance(found, Mapping) else MISSING
 
 
 def _compares(operator: str, left: float | None, right: float | None) -> bool:
@@ -120,27 +97,8 @@ def _compares(operator: str, left: float | None, right: float | None) -> bool:
             return left <= right
 
 
-def _number(value: Any) -> float | None:
-    """JavaScript's `parseFloat`: the number a text begins with."""
-    found = _NUMBER.match(_text(value))
-    return float(found.group(1)) if found else None
-
-
 def _matches(pattern: Any, value: Any) -> bool:
     try:
-        return re.search(_text(pattern), _text(value)) is not None
-    except re.error:
+        return _javascript.pattern(_javascript.text(pattern)).search(_javascript.text(value)) is not None
+    except _javascript.InvalidPatternError:
         return False
-
-
-def _text(value: Any) -> str:
-    """JavaScript's `String(value)` on JSON values."""
-    if value is _MISSING:
-        return "undefined"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -60,15 +60,52 @@ def turn(messages: Sequence[Mapping[str, Any]]) -> int:
     return 1 + sum(1 for message in messages if message.get("role") == "assistant")
 
 
+def tools_offered(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the functions a request offers."""
+    return tuple(functions_offered(body))
+
+
+def functions_offered(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The functions a request offers, by name."""
+    tools = body.get("tools")
+    functions = [tool.get("function") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    return {
+        str(function["name"]): function
+        for function in functions
+        if isinstance(function, Mapping) and "name" in function
+    }
+
+
+def has_fields(message: object, wanted: object) -> bool:
+    """Whether a value is as wanted, where an object may have more fields than are asked for."""
+    if isinstance(wanted, Mapping):
+        return isinstance(message, Mapping) and all(
+            name in message and has_fields(message[name], value) for name, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(message, list)
+            and len(message) == len(wanted)
+            and all(has_fields(item, value) for item, value in zip(message, wanted, strict=True))
+        )
+    return message == wanted
+
+
 def tool_exchanges(messages: Sequence[Mapping[str, Any]]) -> list[ToolExchange]:
-    """Every tool call in the conversation, in order, with its result."""
-    results = {m.get("tool_call_id"): text_of(m.get("content")) for m in messages if m.get("role") == "tool"}
-    return [
-        ToolExchange(call_id, name, _parsed(arguments), results.get(call_id))
-        for message in messages
-        if message.get("role") == "assistant"
-        for call_id, name, arguments in _calls(message)
-    ]
+    """Every tool call in the conversation, in order, with its result.
+
+    Ids need only be unique within one assistant message, so a result belongs to the latest call of its id before it.
+    """
+    exchanges: list[ToolExchange] = []
+    asked: dict[str, int] = {}
+    for message in messages:
+        if message.get("role") == "assistant":
+            for call_id, name, arguments in _calls(message):
+                asked[call_id] = len(exchanges)
+                exchanges.append(ToolExchange(call_id, name, _parsed(arguments), None))
+        elif message.get("role") == "tool" and (at := asked.get(str(message.get("tool_call_id")))) is not None:
+            exchanges[at] = replace(exchanges[at], result=text_of(message.get("content")))
+    return exchanges
 
 
 def current_tool_exchanges(messages: Sequence[Mapping[str, Any]]) -> list[ToolExchange]:

@@ -7,17 +7,21 @@ came from one idea, both could be wrong in the same way.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from json.encoder import encode_basestring
 from typing import Any, Final
+
+from portkey_testing.timeline import Frame
 
 DONE: Final = b"data: [DONE]\n\n"
 
-_encode_text = json.JSONEncoder(ensure_ascii=False).encode
+# Made once: json.dumps makes a new encoder for each call that asks for anything unusual.
+_encode_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def compact(value: Any) -> str:
     """JSON without blanks, non-ASCII text as it is."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode_compact(value)
 
 
 def event(data: str, name: str | None = None) -> bytes:
@@ -55,15 +59,29 @@ class Envelope:
         }
         self._head = "data: " + compact(shared)[:-1] + ',"choices":['
         self._tail = ',"usage":null}\n\n' if usage else "}\n\n"
-        self._text_head = self._head + '{"index":0,"delta":{"content":'
-        self._text_tail = '},"logprobs":null,"finish_reason":null}]' + self._tail
+        self._text_head = (self._head + '{"index":0,"delta":{"content":').encode()
+        self._text_tail = ('},"logprobs":null,"finish_reason":null}]' + self._tail).encode()
 
     def text(self, piece: str) -> bytes:
         """A piece of the content; the chunk there is most of."""
-        return (self._text_head + _encode_text(piece) + self._text_tail).encode()
+        return self._text_head + encode_basestring(piece).encode() + self._text_tail
 
-    def delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def texts(self, gap: float, pieces: Iterable[str]) -> Iterator[Frame]:
+        """Pieces of the content in a row, the first after `gap` seconds and the rest at once."""
+        head, tail = self._text_head, self._text_tail
+        for piece in pieces:
+            yield Frame(gap, head + encode_basestring(piece).encode() + tail)
+            gap = 0.0
+
+    def delta(
+        self,
+        delta: Mapping[str, Any],
+        finish_reason: str | None = None,
+        *,
+        index: int = 0,
+        logprobs: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
         return (self._head + compact(choice) + "]" + self._tail).encode()
 
     def usage(self, usage: Mapping[str, Any]) -> bytes:

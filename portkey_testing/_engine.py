@@ -8,19 +8,37 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any, Final, Literal
 
-from portkey_testing import _conditions, _honesty, _mapping, _policy, _provider, _report, _validation, _validator
-from portkey_testing._dialects import dialect_of
-from portkey_testing._dialects.base import ProviderAnswer
+from portkey_testing import (
+    _conditions,
+    _honesty,
+    _hooks,
+    _inbound,
+    _mapping,
+    _policy,
+    _provider,
+    _report,
+    _routes,
+    _transport,
+    _validation,
+    _validator,
+)
+from portkey_testing._dialects.base import Dialect, ProviderAnswer
 from portkey_testing._encode import compact
+from portkey_testing._guardrails import Finding, external_checks
 from portkey_testing._hosted import Account
+from portkey_testing._inbound import Inbound
 from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Try, Walk, walk
+from portkey_testing._stored import Store
+from portkey_testing._visit import Visit
+from portkey_testing.chaos import Chaos, Leg
 from portkey_testing.failures import (
+    DishonestReply,
     NotSimulated,
     PortkeyTestFailure,
     RefusedRequest,
@@ -29,9 +47,9 @@ from portkey_testing.failures import (
     UnusedReplies,
 )
 from portkey_testing.faults import wire_fault
-from portkey_testing.journal import Attempt, Call, Journal, UpstreamRequest, Wait
+from portkey_testing.journal import Call, Journal, UpstreamRequest, Wait
 from portkey_testing.matching import AttemptView, Scripts
-from portkey_testing.replies import Answer, Completion, Computed, FaultReply, Reply, as_reply
+from portkey_testing.replies import Answer, Chunks, Completion, Computed, FaultReply, Pace, Reply, as_reply
 from portkey_testing.timeline import Cut, Ending, Frame, GatewayRequest, Timeline
 
 Edition = Literal["hosted", "open-source"]
@@ -39,13 +57,9 @@ Edition = Literal["hosted", "open-source"]
 EPOCH: Final = 1_767_225_600
 """Second 0 of the fake's calendar: 2026-01-01, so that `created` is the same in every run."""
 
-CHAT: Final = "/v1/chat/completions"
-
 RULE_UNUSED: Final = "unused_replies"
-RULES: Final = frozenset({RULE_UNUSED, _validation.RULE, _honesty.RULE_OFFERED, _honesty.RULE_ARGUMENTS})
+RULES: Final = _honesty.RULES | {RULE_UNUSED, _validation.RULE}
 """The rules a test may loosen by name."""
-
-_HOOKS = ("before_request_hooks", "after_request_hooks", "input_guardrails", "output_guardrails", "input_mutators")
 
 
 class Stamper:
@@ -71,26 +85,6 @@ class Stamper:
         return EPOCH * 1000 + int(self.now * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class _Inbound:
-    """A request that goes to providers.
-
-    Attributes:
-        request: As the application sent it, with everything the account keeps written into its headers.
-        body: Its JSON; None where it had no content type, since the gateway does not read it then.
-        node: The targets of its config.
-    """
-
-    request: GatewayRequest
-    body: Any
-    node: _policy.Node
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """The body as fields; anything but an object has none."""
-        return self.body if isinstance(self.body, Mapping) else {}
-
-
 class Engine:
     """The brain behind one fake.
 
@@ -101,6 +95,8 @@ class Engine:
         journal: What happened.
         allowed: The rules that are loosened.
         picks: Paths of targets that load balancing draws next.
+        chaos: What strikes at random.
+        store: The completions that providers keep.
     """
 
     def __init__(self, *, seed: int, edition: Edition) -> None:
@@ -112,6 +108,9 @@ class Engine:
         self.journal = Journal()
         self.allowed: set[str] = set()
         self.picks: deque[str] = deque()
+        self.chaos: list[Chaos] = []
+        self.store = Store()
+        self._drawable: set[str] = set()
         self._failures: list[PortkeyTestFailure] = []
         self._draws = Random(f"{seed}-draws")
         self._stamps = Stamper(Random(f"{seed}-pace"))
@@ -137,6 +136,21 @@ class Engine:
         """Keep a failure that a mount raised for `verify`."""
         self._failures.append(failure)
 
+    def keep(self, answer: object, params: Mapping[str, Any]) -> str:
+        """Put a completion into the store; returns its id.
+
+        Raises:
+            TypeError: it is nothing that a model says.
+        """
+        reply = as_reply(answer)
+        if not isinstance(reply, Answer | Completion | Chunks):
+            raise TypeError(f"only what a model says can be stored, not {reply}")
+        with self._lock:
+            said = _provider.answer(reply, "openai", params, self._stamps)
+            _, completion = _provider.kept(said)
+            self.store.put(completion, params)
+            return str(completion["id"])
+
     def leftovers(self) -> str | None:
         """The replies that were never used, for people; None if there are none."""
         left = [*self.application.unused(), *self.providers.unused()]
@@ -155,6 +169,9 @@ class Engine:
                 failures.append(UnusedReplies(leftovers))
                 for script in (*self.application, *self.providers):
                     script.queue.clear()
+            if self.picks and RULE_UNUSED not in self.allowed:
+                failures.append(UnusedReplies(_report.unused_picks(self.picks, sorted(self._drawable), RULE_UNUSED)))
+                self.picks.clear()
         if len(failures) == 1:
             raise failures[0]
         if failures:
@@ -165,42 +182,45 @@ class Engine:
         scripted = self._application_reply(request)
         if scripted is not None:
             return self._played(call, *self._unrouted(scripted, call))
-        if request.path != CHAT or request.method != "POST":
-            return self._elsewhere(call, request)
-        headers = self._headers(request)
-        refused = _validator.refusal(headers)
+        route = _routes.route_of(request.method, request.path)
+        if route is None:
+            return self._played(call, _nowhere(request))
+        if route is _routes.PROMPTS and self.edition == "hosted":
+            raise NotSimulated(
+                f"{request.path}: prompts are kept by the hosted product, and this fake keeps none. "
+                "Script the answer with fake.gateway.reply(...)."
+            )
+        seen = self.account.resolve(request) if self.edition == "hosted" else request
+        headers = seen.headers
+        refused = _validator.refusal(headers) if route.validated else None
         if refused is not None:
             return self._played(call, refused)
-        body = None
-        if "content-type" in headers:
-            # Without a content type the gateway does not read the body at all.
-            try:
-                body = json.loads(request.body)
-            except ValueError:
-                return self._played(call, _mapping.failure(500, "Something went wrong"))
-        config = json.loads(headers.get("x-portkey-config") or "{}")
-        if _mentions_hooks(config) or any(name.startswith("x-portkey-default-") for name in headers):
-            raise NotSimulated("the config asks for guardrails or hooks, which this fake does not run yet")
-        seen = GatewayRequest(request.method, request.url, headers, request.body, request.timeouts)
-        return self._routed(call, _Inbound(seen, body, _policy.tree(config, headers)), now)
+        if route is _routes.PROMPTS:
+            return self._played(call, _mapping.failure(500, "prompt completions error: Something went wrong"))
+        try:
+            inbound = _inbound.read(seen, route)
+            node = _policy.tree_of(headers)
+        except _policy.BrokenRequestError as error:
+            return self._played(call, _mapping.failure(500, route.unreadable.format(error)))
+        return self._routed(call, inbound, node, route, now)
 
-    def _headers(self, request: GatewayRequest) -> Mapping[str, str]:
-        return self.account.resolve(request.headers) if self.edition == "hosted" else request.headers
-
-    def _routed(self, call: Call, inbound: _Inbound, now: float) -> Timeline:
+    def _routed(self, call: Call, inbound: Inbound, node: _policy.Node, route: _routes.Route, now: float) -> Timeline:
         """Walk the route, keeping its story in the journal."""
         at = now
         steps = call.route.steps
         request = inbound.request
-        context = _conditions.context_of(request.headers, inbound.body, request.path)
-        walking: Walk[_mapping.Reading] = walk(inbound.node, context, self._draw)
+        context = _conditions.context_of(inbound.metadata, inbound.body, request.path)
+        walking: Walk[_mapping.Reading] = walk(node, context, self._draw)
+        visit: Visit | None = None
         landed: Landed[_mapping.Reading] | None
         try:
             step = next(walking)
             while True:
                 match step:
-                    case Try():
-                        reading = self._attempt(call, step, inbound, at)
+                    case Try(target, number):
+                        if visit is None or number == 1:
+                            visit = self._visit(target, inbound, call)
+                        reading = visit.attempt(number, at)
                         at += reading.duration
                         if at == _provider.NEVER:
                             return self._hanging(call)
@@ -210,74 +230,71 @@ class Engine:
                         at += seconds
                         step = next(walking)
                     case MoveOn(cause):
-                        call.route.attempts[-1].cause = cause
+                        _note_cause(call, cause)
                         step = next(walking)
         except StopIteration as stop:
             landed = stop.value
         except _conditions.RouterError as error:
-            return self._played(call, _mapping.failure(400, str(error)))
+            said = str(error) if route.says_why else "Something went wrong"
+            return self._played(call, _mapping.failure(400 if route.says_why else 500, said))
         except NoTargets:
-            return self._played(call, _mapping.failure(500, "Something went wrong"))
+            reason = "Cannot read properties of undefined (reading 'originalIndex')"
+            return self._played(call, _mapping.failure(500, route.unreadable.format(reason)))
         if landed is None:
             return self._hanging(call)
         call.route.target = landed.target.path
-        return self._played(call, landed.outcome.answer, at - now, self._routing_headers(landed, request.headers))
+        outcome = landed.outcome
+        answer = self._carried(outcome.answer, outcome.raw.pace)
+        if request.method == "HEAD":
+            answer = replace(answer, body=b"", frames=None)
+        if outcome.raw.fragile:
+            answer = _noted(answer, call)
+        return self._played(call, answer, at - now, self._routing_headers(landed, request.headers))
 
-    def _attempt(self, call: Call, step: Try, inbound: _Inbound, at: float) -> _mapping.Reading:
-        """One attempt at one target, answered by a script."""
-        target, client = step.target, inbound.request
-        params: Mapping[str, Any] = {**inbound.params, **target.overrides}
-        provider = target.provider
-        if provider is None:
-            failure = _mapping.failure(500, "Provider  not found", exception=True)
-            return _mapping.Reading(ProviderAnswer(0), failure, 0.0, "")
-        dialect = dialect_of(provider)
-        upstream = _with_forwarded(dialect.request(target, params, client), target, client)
-        view = AttemptView(
-            provider=provider,
-            target=target.path,
-            number=step.number,
-            params=params,
-            client_request=client,
-            api_key=target.api_key,
-            custom_host=target.custom_host,
-            virtual_key=target.virtual_key,
-            request=upstream,
+    def _visit(self, target: _policy.Target, inbound: Inbound, call: Call) -> Visit:
+        clockwork = _hooks.Clockwork(EPOCH + self._stamps.now, self._stamps.random, self._external_verdict)
+        return Visit(
+            target,
+            inbound,
+            route=call.route,
+            ask=self._provider_answer,
+            stamps=self._stamps,
+            clockwork=clockwork,
+            cache=self.account.cache if self.edition == "hosted" else None,
         )
-        raw, reply = self._provider_answer(view, upstream)
-        duration = raw.delay
-        if target.timeout is not None and duration > target.timeout:
-            raw, duration = _mapping.timed_out(target.timeout * 1000), target.timeout
-        reader = _mapping.Reader(provider, dialect, target.strict, self._stamps)
-        answer = reader.read(raw, stream=view.stream)
-        call.route.steps.append(
-            Attempt(
-                provider=provider,
-                target=target.path,
-                number=step.number,
-                request=upstream,
-                status=answer.status,
-                reply=reply,
-                started=at,
-                duration=duration,
-                mapping_recorded=dialect.recorded,
+
+    def _external_verdict(self, check_id: str) -> Finding | None:
+        """What a check finds that asks a service outside; None for one that the gateway does not have."""
+        if check_id not in external_checks():
+            return None
+        if check_id not in self.account.verdicts:
+            raise NotSimulated(
+                f"the config asks for the check {check_id!r}, which the gateway leaves to a service outside, and this "
+                f"fake calls none. Say what it finds with fake.check({check_id!r}, passes=True)."
             )
-        )
-        return _mapping.Reading(raw, answer, duration, reply, dict(raw.headers))
+        return Finding(verdict=self.account.verdicts[check_id])
 
-    def _provider_answer(self, view: AttemptView, upstream: UpstreamRequest) -> tuple[ProviderAnswer, str]:
+    def _provider_answer(
+        self, view: AttemptView, upstream: UpstreamRequest, dialect: Dialect
+    ) -> tuple[ProviderAnswer, str]:
         """What the provider answers, and how the test wrote it."""
         match = self.providers.find(view)
+        if match is None and (stored := self._stored(upstream, dialect)) is not None:
+            return stored, "stored completions"
+        if match is not None and dialect.speaks and (struck := self._strike("provider")) is not None:
+            return _provider.answer(struck, view.provider, view.params, self._stamps, dialect), f"chaos: {struck}"
         said = None if match is None else _resolved(match.reply, view)
         # What a model says needs a request the provider takes; an error or the provider's own bytes do not.
-        if said is None or isinstance(said, Answer | Completion):
+        # Whoever answers at a host of its own may have other rules than the provider it speaks like.
+        checks = dialect.speaks and view.custom_host is None
+        if checks and (said is None or isinstance(said, Answer | Completion | Chunks)):
             refused = _validation.refused(view.provider, upstream.body)
             if refused is not None:
                 if _validation.RULE not in self.allowed:
                     self._failures.append(
                         RefusedRequest(
                             f"{_report.brief(view)}: the provider would have refused this request with "
-                            f"{refused.status}: {refused.message}. {refused.advice}. The application got that refusal; "
+                            f"{refused.status}: {refused.explanation} The application got that refusal; "
                             f"if the test means it, loosen the rule with fake.allow({_validation.RULE!r})."
                         )
                     )
@@ -285,11 +302,40 @@ class Engine:
         if match is None or said is None:
             raise UnscriptedRequest(_report.unscripted(view, self.providers))
         match.use()
-        if isinstance(said, Answer):
+        if isinstance(said, Answer | Completion | Chunks) and not dialect.speaks:
+            raise DishonestReply(
+                f"{said} is what a model says, and {upstream.method} {upstream.url} is no request to a model. "
+                "Script the provider's own answer, with native(...) or status(...)."
+            )
+        # Other requests to a model have other names for tools and formats.
+        if isinstance(said, Answer) and view.client_request.path.endswith("/chat/completions"):
             _honesty.check(said, view.params, frozenset(self.allowed))
-        return _provider.answer(said, view.provider, view.params, self._stamps), str(said)
+        answer = _provider.answer(said, view.provider, view.params, self._stamps, dialect)
+        return self._kept(answer, said, view), str(said)
+
+    def _strike(self, leg: Leg) -> Reply | None:
+        """What chance puts in place of an answer."""
+        return next((struck for chaos in self.chaos if chaos.leg == leg and (struck := chaos.strike())), None)
+
+    def _stored(self, upstream: UpstreamRequest, dialect: Dialect) -> ProviderAnswer | None:
+        """The answer to a request on stored completions."""
+        if dialect.speaks:
+            return None
+        return self.store.answer(upstream.method, upstream.url, upstream.body, self._stamps)
+
+    def _kept(self, answer: ProviderAnswer, said: Reply, view: AttemptView) -> ProviderAnswer:
+        """The answer, kept by the provider where the request asks for that."""
+        whole = isinstance(said, Answer | Completion | Chunks) and not answer.fragile and answer.status == 200
+        if view.params.get("store") is not True or not whole or view.provider == "anthropic":
+            return answer
+        answer, completion = _provider.kept(answer)
+        self.store.put(completion, view.params)
+        return answer
 
     def _application_reply(self, request: GatewayRequest) -> Reply | None:
+        struck = self._strike("application")
+        if struck is not None:
+            return struck
         if not any(script.queue or script.standby for script in self.application):
             return None
         view = AttemptView("gateway", "", 1, _json_object(request.body), request)
@@ -302,33 +348,29 @@ class Engine:
     def _unrouted(self, reply: Reply, call: Call) -> tuple[_mapping.GatewayAnswer | Cut, float]:
         """What a script of the application leg puts in place of the gateway's answer."""
         delivery = reply.delivery
-        if isinstance(reply, FaultReply):
-            fault = wire_fault(reply.name)
-            if fault.phase != "body":
-                return Cut(0.0, fault.name), delivery.delay
-            begun = (Frame(0.0, b'{"id":"chatcmpl-'), Cut(0.0, fault.name))
-            return _mapping.GatewayAnswer(200, frames=begun), delivery.delay
+        if isinstance(reply, FaultReply) and wire_fault(reply.name).phase != "body":
+            return Cut(0.0, reply.name), delivery.delay
         params = call.request.body if isinstance(call.request.body, Mapping) else {}
-        raw = _provider.answer(reply, "openai", params, self._stamps)
-        return _mapping.GatewayAnswer(
-            raw.status, raw.header("content-type"), raw.headers[1:], raw.body, raw.frames
-        ), raw.delay
+        raw = _provider.application_answer(reply, params, self._stamps)
+        headers = tuple(pair for pair in raw.headers if pair[0] != "content-type")
+        answer = _mapping.GatewayAnswer(raw.status, raw.header("content-type"), headers, raw.body, raw.frames)
+        answer = self._carried(answer, raw.pace)
+        return (_noted(answer, call) if raw.fragile else answer), raw.delay
 
-    def _elsewhere(self, call: Call, request: GatewayRequest) -> Timeline:
-        """Routes that are no chat completion."""
-        if request.path == "/" and request.method == "GET":
-            return self._played(call, _mapping.GatewayAnswer(200, "text/plain", body=b"AI Gateway says hey!"))
-        if not request.path.startswith("/v1/"):
-            body = compact({"message": "Not Found", "ok": False}).encode()
-            return self._played(call, _mapping.GatewayAnswer(404, body=body))
-        raise NotSimulated(f"{request.method} {request.path}: this fake answers POST {CHAT} only, so far")
+    def _carried(self, answer: _mapping.GatewayAnswer, pace: Pace | None) -> _mapping.GatewayAnswer:
+        """A stream as its bytes travel to the application."""
+        if answer.frames is None or pace is None:
+            return answer
+        return replace(answer, frames=_transport.carried(answer.frames, pace, self._stamps.random))
 
     def _hanging(self, call: Call) -> Timeline:
         """The real gateway never answers here."""
         return self._played(call, Cut(0.0, "stall_before_headers"))
 
     def _draw(self, group: _policy.Group) -> float:
-        if self.picks and any(child.path == self.picks[0] for child in group.targets):
+        drawable = [child.path for child in group.targets if child.weight > 0]
+        self._drawable.update(drawable)
+        if self.picks and self.picks[0] in drawable:
             return _draw_for(group, self.picks.popleft())
         return self._draws.random()
 
@@ -341,11 +383,13 @@ class Engine:
         if trace_id is None:
             # The open-source gateway echoes what it got; the hosted one makes an id up.
             trace_id = self._stamps.new_id("trace") if self.edition == "hosted" else ""
+        status = landed.outcome.cache_status
+        cached = () if status is None else (("x-portkey-cache-status", status),)
         return (
             ("x-portkey-last-used-option-index", landed.target.path),
             ("x-portkey-trace-id", trace_id),
             ("x-portkey-retry-attempt-count", str(landed.retries)),
-            ("x-portkey-cache-status", "DISABLED"),
+            *cached,
             ("x-portkey-provider", landed.target.provider or ""),
         )
 
@@ -364,6 +408,7 @@ class Engine:
         if answer.frames is None:
             call.response = _json_or_text(answer.body)
         typed = () if answer.content_type is None else (("content-type", answer.content_type),)
+        call.response_headers = dict((*typed, *answer.headers, *headers))
         frames = (Frame(0.0, answer.body),) if answer.frames is None else answer.frames
         passed = () if answer.exception else answer.headers
         return Timeline(answer.status, (*typed, *passed, *headers), delay, frames, ended=ended)
@@ -381,12 +426,17 @@ def _resolved(reply: Reply, view: AttemptView) -> Reply:
     return reply
 
 
-def _with_forwarded(upstream: UpstreamRequest, target: _policy.Target, client: GatewayRequest) -> UpstreamRequest:
-    if not target.forward_headers:
-        return upstream
-    named = {name.lower() for name in target.forward_headers}
-    forwarded = {name: value for name, value in client.headers.items() if name in named}
-    return UpstreamRequest(upstream.method, upstream.url, {**upstream.headers, **forwarded}, upstream.body)
+def _note_cause(call: Call, cause: str) -> None:
+    """Write down why the gateway did not stop at its last attempt; a guardrail may have kept it from making one."""
+    if call.route.attempts:
+        call.route.attempts[-1].cause = cause
+
+
+def _nowhere(request: GatewayRequest) -> _mapping.GatewayAnswer:
+    """Paths the gateway has no route for."""
+    if request.path == "/" and request.method == "GET":
+        return _mapping.GatewayAnswer(200, _mapping.PLAIN, body=b"AI Gateway says hey!")
+    return _mapping.GatewayAnswer(404, body=compact({"message": "Not Found", "ok": False}).encode())
 
 
 def _draw_for(group: _policy.Group, path: str) -> float:
@@ -400,10 +450,16 @@ def _draw_for(group: _policy.Group, path: str) -> float:
     raise ValueError(f"no target at {path}")
 
 
-def _mentions_hooks(node: Any) -> bool:
-    if not isinstance(node, Mapping):
-        return False
-    return any(node.get(name) for name in _HOOKS) or any(map(_mentions_hooks, node.get("targets") or ()))
+def _noted(answer: _mapping.GatewayAnswer, call: Call) -> _mapping.GatewayAnswer:
+    """The answer, with what is delivered of it written down."""
+
+    def frames() -> Iterator[Frame | Cut]:
+        for step in answer.frames or ():
+            if isinstance(step, Frame):
+                call.received.append(step.data)
+            yield step
+
+    return answer if answer.frames is None else replace(answer, frames=frames())
 
 
 def _json_object(body: bytes) -> Mapping[str, Any]:

@@ -4,26 +4,50 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
+from portkey_testing._conversation import functions_offered
+from portkey_testing._encode import compact
 from portkey_testing.failures import DishonestReply
-from portkey_testing.replies import Answer, ToolCall
+from portkey_testing.replies import Answer, Refusal, ToolCall
 
-RULE_OFFERED = "unoffered_tools"
-RULE_ARGUMENTS = "invalid_tool_arguments"
+RULE_OFFERED: Final = "unoffered_tools"
+RULE_ARGUMENTS: Final = "invalid_tool_arguments"
+RULE_STRUCTURE: Final = "unstructured_output"
+RULES: Final = frozenset((RULE_OFFERED, RULE_ARGUMENTS, RULE_STRUCTURE))
 
 
 def check(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str]) -> None:
     """Hold a scripted answer against the request.
 
     Raises:
-        DishonestReply: it calls a tool the request did not offer, or with arguments the offered schema forbids.
+        DishonestReply: it calls a tool the request did not offer, or with arguments the offered schema forbids; it has
+            not as many choices as were asked for; or it is not in the format that was.
     """
-    if not answer.tool_calls:
-        return
-    offered = _offered(params)
+    said = (answer, *answer.others)
+    if answer.others:
+        _check_count(len(said), params)
+    for choice in said:
+        if choice.tool_calls:
+            _check_calls(choice, params, allowed)
+        elif RULE_STRUCTURE not in allowed:
+            _check_structure(choice, params)
+
+
+def _check_count(count: int, params: Mapping[str, Any]) -> None:
+    asked = params.get("n") or 1
+    if asked != count:
+        raise DishonestReply(
+            f"the script gives {count} choices, and the request asks for n={asked}. Ask for n={count}, or script as "
+            "many choices as are asked for."
+        )
+
+
+def _check_calls(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str]) -> None:
+    offered = functions_offered(params)
     for call in answer.tool_calls:
         if call.name not in offered:
             if RULE_OFFERED not in allowed:
@@ -33,7 +57,7 @@ def check(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str]) ->
                     f"Offer it in `tools`, or loosen the rule with fake.allow({RULE_OFFERED!r})."
                 )
         elif RULE_ARGUMENTS not in allowed:
-            _check_arguments(call, offered[call.name])
+            _check_arguments(call, offered[call.name].get("parameters") or {})
 
 
 def _check_arguments(call: ToolCall, schema: Mapping[str, Any]) -> None:
@@ -42,23 +66,55 @@ def _check_arguments(call: ToolCall, schema: Mapping[str, Any]) -> None:
     except ValueError:
         # Written with raw=...: the test wants what models really send.
         return
-    problems = sorted(Draft202012Validator(schema).iter_errors(arguments), key=lambda problem: list(problem.path))
-    if problems:
-        found = "; ".join(
-            f"{'.'.join(map(str, problem.path)) or 'arguments'}: {problem.message}" for problem in problems
-        )
+    found = _problems(schema, arguments, "arguments")
+    if found:
         raise DishonestReply(
             f"the script calls {call.name} with {call.arguments}, which its schema in the request forbids: {found}. "
             f"Mend the script, or loosen the rule with fake.allow({RULE_ARGUMENTS!r})."
         )
 
 
-def _offered(params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The schema of each tool the request offers, by name."""
-    tools = params.get("tools")
-    functions = [tool.get("function") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
-    return {
-        str(function["name"]): function.get("parameters") or {}
-        for function in functions
-        if isinstance(function, Mapping) and "name" in function
-    }
+def _check_structure(answer: Answer, params: Mapping[str, Any]) -> None:
+    """Structured output is what was asked for, and a strict schema leaves a model nothing else to say."""
+    wanted = params.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
+    given = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
+    schema = given if isinstance(given, Mapping) and kind == "json_schema" else {}
+    if answer.structured and kind not in ("json_object", "json_schema"):
+        raise DishonestReply(
+            f"the script gives structured output, {answer}, and the request has no response_format that asks for it. "
+            f"Send one, script text(...), or loosen the rule with fake.allow({RULE_STRUCTURE!r})."
+        )
+    if not answer.structured and schema.get("strict") is not True:
+        return
+    # A model that declines, runs into its limit or breaks off keeps to no format.
+    if answer.finish_reason in ("length", "content_filter") or any(isinstance(p, Refusal) for p in answer.parts):
+        return
+    found = _structure_problem(answer.text, schema.get("schema"), whole=kind == "json_object")
+    if found is not None:
+        raise DishonestReply(
+            f"the request asks for {kind}, and the script answers {answer}: {found}. Script parsed(...) with what the "
+            f"schema allows, or loosen the rule with fake.allow({RULE_STRUCTURE!r})."
+        )
+
+
+def _structure_problem(text: str, schema: object, *, whole: bool) -> str | None:
+    try:
+        value = json.loads(text)
+    except ValueError as cause:
+        return f"that is no JSON ({cause})"
+    if whole and not isinstance(value, dict):
+        return "that is no JSON object"
+    problems = _problems(schema, value, "the answer") if isinstance(schema, Mapping) else ""
+    return f"its schema forbids that: {problems}" if problems else None
+
+
+def _problems(schema: Mapping[str, Any], value: object, whole: str) -> str:
+    """What the schema has against a value, or nothing."""
+    problems = sorted(_validator(compact(schema)).iter_errors(value), key=lambda problem: str(list(problem.path)))
+    return "; ".join(f"{'.'.join(map(str, problem.path)) or whole}: {problem.message}" for problem in problems)
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(schema))

@@ -6,19 +6,27 @@ dialect's. Behaviour copied from Portkey's open-source gateway 1.15.2 (its `resp
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps
+from portkey_testing import _hooks, _javascript
+from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError
 from portkey_testing._encode import compact
+from portkey_testing._encode import event as sse
 from portkey_testing.replies import Headers
 from portkey_testing.timeline import Cut, Frame
 
 JSON: Final = "application/json"
+PLAIN: Final = "text/plain; charset=UTF-8"
+"""What the gateway's server says of an answer without a content type."""
 
 _TEXTS = ("text/plain", "text/html")
+_UNREAD = ("application/octet-stream", "binary/octet-stream")
+_UNREAD_KINDS = ("audio", "image/")
+_STREAMABLE = (200, 246)
+_OWN_SHAPE = (408, 412)
+_BODILESS = (205, 304)
 _NOT_PASSED_ON = frozenset({"content-length", "content-encoding", "transfer-encoding", "content-type"})
 
 
@@ -33,6 +41,7 @@ class GatewayAnswer:
         body: A plain body.
         frames: An event stream in place of a body.
         exception: The gateway failed on the provider's answer: no routing headers, no fallback.
+        readable: Its body is JSON that the gateway has in its hands, so guardrails can look at it.
     """
 
     status: int
@@ -41,6 +50,7 @@ class GatewayAnswer:
     body: bytes = b""
     frames: Iterable[Frame | Cut] | None = None
     exception: bool = False
+    readable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,9 @@ class Reading:
         answer: What the application would get.
         duration: Seconds the attempt took, to its headers or its failure.
         reply: What answered, as the test wrote it.
+        headers: The provider's response headers, names in lower case.
+        denied: A guardrail denied the request, so the provider was not called.
+        cache_status: What the cache had to do with it; None where it was not asked.
     """
 
     raw: ProviderAnswer
@@ -59,6 +72,8 @@ class Reading:
     duration: float
     reply: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    denied: bool = False
+    cache_status: str | None = "DISABLED"
 
     @property
     def status(self) -> int:
@@ -94,7 +109,7 @@ def timed_out(milliseconds: float) -> ProviderAnswer:
     """The gateway gave up on a provider."""
     message = f"Request exceeded the timeout sent in the request: {milliseconds:g}ms"
     body = {"error": {"message": message, "type": "timeout_error", "param": None, "code": None}}
-    return ProviderAnswer(408, (("content-type", JSON),), body=compact(body).encode(), own=True)
+    return ProviderAnswer(408, (("content-type", JSON),), body=compact(body).encode())
 
 
 def unreachable(cause: str) -> ProviderAnswer:
@@ -119,50 +134,126 @@ class Reader:
     strict: bool
     stamps: Stamps
 
-    def read(self, answer: ProviderAnswer, *, stream: bool) -> GatewayAnswer:
+    def read(self, answer: ProviderAnswer, hooks: _hooks.Span, *, stream: bool) -> GatewayAnswer:
         """What the gateway makes of `answer` to a request that did, or did not, ask for a stream."""
         content_type = answer.header("content-type")
-        kind = (content_type or "").split(";")[0].strip().lower()
+        if content_type is None and not 200 <= answer.status <= 204:
+            # Other answers are put together anew from their text, and a text has a type.
+            content_type = PLAIN
         passed = tuple(pair for pair in answer.headers if pair[0] not in _NOT_PASSED_ON)
-        if answer.status == 304:
+        plain = GatewayAnswer(answer.status, content_type or PLAIN, passed)
+        if answer.status in _BODILESS:
             return crash()
+        if stream and answer.status in _STREAMABLE:
+            return self._streamed(answer, plain, hooks)
+        kind = content_type or ""
+        if kind in _UNREAD or kind.startswith(_UNREAD_KINDS):
+            return _untouched(answer, plain)
+        if kind.startswith(_TEXTS):
+            return self._text(answer, plain)
         if answer.status == 204:
-            return GatewayAnswer(204, "text/plain", passed)
-        if answer.own or answer.status in (408, 412):
-            return GatewayAnswer(answer.status, content_type, passed, _joined(answer))
-        if stream and answer.status == 200 and kind not in _TEXTS:
-            return self._streamed(answer, content_type, passed)
-        if answer.frames is not None:
+            return crash() if kind else plain
+        if answer.status in _OWN_SHAPE:
+            return replace(plain, body=_joined(answer), readable=True) if _is_json(_joined(answer)) else crash()
+        if not self.dialect.translates and not hooks:
+            return _untouched(answer, plain)
+        try:
+            said = _javascript.parse(_joined(answer))
+            if self.dialect.translates:
+                said = self.dialect.client_json(answer.status, said, strict=self.strict, stamps=self.stamps)
+        except (ValueError, UnmappableError):
             return crash()
-        if kind in _TEXTS:
-            said: Any = {"html-message": answer.body.decode("utf-8", "replace")}
-        else:
-            try:
-                said = json.loads(answer.body)
-            except ValueError:
-                return crash()
-            if answer.status != 200 and not isinstance(said, dict | list):
-                return crash()
-        translated = self.dialect.client_json(
-            self.provider, answer.status, said, strict=self.strict, stamps=self.stamps
-        )
-        return GatewayAnswer(answer.status, JSON, passed, compact(translated).encode())
+        if _javascript.truthy(said):
+            said = _javascript.spread(said)
+        return GatewayAnswer(answer.status, plain.content_type, passed, compact(said).encode(), readable=True)
 
-    def _streamed(self, answer: ProviderAnswer, content_type: str | None, passed: Headers) -> GatewayAnswer:
-        if answer.frames is not None:
-            frames = self.dialect.client_stream(self.provider, answer.frames, strict=self.strict, stamps=self.stamps)
-            return GatewayAnswer(200, "text/event-stream", passed, frames=frames)
-        # A JSON answer to a request for a stream: OpenAI's passes, Anthropic's is taken for an event it is not.
-        if self.provider != "anthropic":
-            return GatewayAnswer(200, content_type, passed, answer.body)
-        chunk = {
-            "id": f"{self.provider}-{self.stamps.milliseconds}",
-            "object": "chat.completion.chunk",
-            "created": self.stamps.created,
-            "provider": self.provider,
-            "choices": [{"delta": {}, "index": 0, "logprobs": None, "finish_reason": None}],
-        }
-        return GatewayAnswer(200, content_type, passed, f"data: {compact(chunk)}\n\n".encode())
+    def _text(self, answer: ProviderAnswer, plain: GatewayAnswer) -> GatewayAnswer:
+        """A text, which the gateway wraps where it would have read JSON."""
+        if not self.dialect.translates:
+            return crash() if answer.status == 204 else _untouched(answer, plain)
+        if answer.status == 204:
+            return crash()
+        wrapped = {"html-message": _joined(answer).decode("utf-8", "replace")}
+        said = self.dialect.client_json(answer.status, wrapped, strict=self.strict, stamps=self.stamps)
+        return replace(plain, content_type=JSON, body=compact(said).encode())
+
+    def _streamed(self, answer: ProviderAnswer, plain: GatewayAnswer, hooks: _hooks.Span) -> GatewayAnswer:
+        """Whatever comes as the answer to a request for a stream is taken for events."""
+        frames: Iterable[Frame | Cut] = [Frame(0.0, answer.body)] if answer.frames is None else answer.frames
+        events = self.dialect.client_stream(separated(frames), strict=self.strict, stamps=self.stamps)
+        if hooks.before_results and not self.strict:
+            told = {"hook_results": {"before_request_hooks": hooks.before_results}}
+            name = "hook_results" if not self.dialect.translates_streams and self.provider == "anthropic" else None
+            events = _after(sse(compact(told), name), events)
+        return replace(plain, frames=events)
+
+
+def checked(answer: GatewayAnswer, hooks: _hooks.Span) -> GatewayAnswer:
+    """The answer once the guardrails have seen it."""
+    if answer.exception or not hooks:
+        return answer
+    said: Any = _javascript.parse(answer.body) if answer.readable else None
+    if not _javascript.truthy(said):
+        # There is nothing to look at, and nothing to add to.
+        hooks.check_answer(None, 0)
+        return replace(answer, status=_hooks.SOFT) if hooks.failed and answer.status == 200 else answer
+    allowed = hooks.check_answer(said, answer.status)
+    if not allowed:
+        return denied(hooks)
+    if hooks.answer_replaced:
+        said = hooks.response
+    told = {"hook_results": hooks.results} if hooks.before_results or hooks.after_results else {}
+    status = _hooks.SOFT if hooks.failed and answer.status == 200 else answer.status
+    return replace(answer, status=status, body=compact({**said, **told}).encode())
+
+
+def denied(hooks: _hooks.Span) -> GatewayAnswer:
+    """The answer where a guardrail denies."""
+    body = {"error": _hooks.FAILED, "hook_results": hooks.results}
+    return GatewayAnswer(_hooks.DENIED, body=compact(body).encode())
+
+
+def separated(frames: Iterable[Frame | Cut], separator: bytes = b"\n\n") -> Iterator[Frame | Cut]:
+    """The frames with one event in each: the gateway splits at blank lines and drops what is empty.
+
+    What follows the last blank line comes at the end; it is lost where the stream breaks.
+    """
+    rest, gap = b"", 0.0
+    for step in frames:
+        if isinstance(step, Cut):
+            yield Cut(gap + step.gap, step.fault)
+            return
+        if not rest and step.data.find(separator) == len(step.data) - len(separator) > 0:
+            # One whole event, as nearly all frames are.
+            yield Frame(gap + step.gap, step.data) if gap else step
+            gap = 0.0
+            continue
+        gap += step.gap
+        *events, rest = (rest + step.data).split(separator)
+        for event in filter(None, events):
+            yield Frame(gap, event + separator)
+            gap = 0.0
+    if rest or gap:
+        yield Frame(gap, rest)
+
+
+def _after(first: bytes, frames: Iterable[Frame | Cut]) -> Iterator[Frame | Cut]:
+    yield Frame(0.0, first)
+    yield from frames
+
+
+def _untouched(answer: ProviderAnswer, plain: GatewayAnswer) -> GatewayAnswer:
+    if answer.status == 204:
+        return plain
+    return replace(plain, body=answer.body) if answer.frames is None else replace(plain, frames=answer.frames)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        _javascript.parse(body)
+    except ValueError:
+        return False
+    return True
 
 
 def _joined(answer: ProviderAnswer) -> bytes:

@@ -6,8 +6,9 @@ a cut becomes the exception a socket would give, in the classes of the library t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Protocol
+import math
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 import httpx
 
@@ -15,6 +16,9 @@ from portkey_client._clock import Clock
 from portkey_testing.failures import HangingRequest
 from portkey_testing.faults import WireFault, wire_fault
 from portkey_testing.timeline import Cut, Ending, Frame, Outcome, Timeline, Timeouts
+
+_TIMEOUT_OF: Final = {"connect": "connect", "request": "write"}
+"""The client's timeout for each phase; any other is that for reading."""
 
 
 class ExceptionClasses(Protocol):
@@ -25,6 +29,7 @@ class ExceptionClasses(Protocol):
     ReadError: type[Exception]
     ReadTimeout: type[Exception]
     RemoteProtocolError: type[Exception]
+    WriteTimeout: type[Exception]
 
 
 class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -38,6 +43,7 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._steps = iter(timeline.frames)
         self._frames = 0
         self._over = False
+        self._in_loop = False
 
     def start(self) -> None:
         wait, error = self._opening()
@@ -48,6 +54,7 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
             raise error
 
     async def astart(self) -> None:
+        self._in_loop = True
         wait, error = self._opening()
         try:
             # Even without a wait: every arrival is a checkpoint, so that parallel calls overlap.
@@ -74,20 +81,26 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
                 return
         self._end("complete")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for step in self._steps:
-            if isinstance(step, Frame):
-                gap, data = step
-                if gap:
-                    await self._await_for(gap)
-                self._frames += 1
-                yield data
-            else:
-                wait, error = self._breaking(step)
-                await self._clock.asleep(wait)
-                self._break(error)
-                return
-        self._end("complete")
+    def __aiter__(self) -> Playback:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # No generator: one that a client leaves before its end would be closed whenever the garbage collector comes by,
+        # and trio complains of that.
+        step = next(self._steps, None)
+        if step is None:
+            self._end("complete")
+            raise StopAsyncIteration
+        if isinstance(step, Frame):
+            gap, data = step
+            if gap:
+                await self._await_for(gap)
+            self._frames += 1
+            return data
+        wait, error = self._breaking(step)
+        await self._clock.asleep(wait)
+        self._break(error)
+        raise StopAsyncIteration
 
     def close(self) -> None:
         if not self._over:
@@ -103,7 +116,7 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
             self._clock.sleep(gap)
         else:
             self._clock.sleep(limit)
-            self._break(self._library.ReadTimeout("timed out"))
+            self._break(self._error(wire_fault("stall")))
 
     async def _await_for(self, gap: float) -> None:
         limit = self._timeouts.read
@@ -111,7 +124,7 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
             await self._clock.asleep(gap)
         else:
             await self._clock.asleep(limit)
-            self._break(self._library.ReadTimeout("timed out"))
+            self._break(self._error(wire_fault("stall")))
 
     def _opening(self) -> tuple[float, BaseException | None]:
         """How long the client waits for the headers, and what it gets instead of them."""
@@ -119,12 +132,12 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
         if timeline.cut is not None:
             wait, error = self._breaking(timeline.cut)
             wait += timeline.delay
-            if wire_fault(timeline.cut.fault).phase == "connect":
+            if wire_fault(timeline.cut.fault).phase in ("connect", "request"):
                 return wait, error
         else:
             wait, error = timeline.delay, None
         if limit is not None and wait > limit:
-            return limit, self._library.ReadTimeout("timed out")
+            return limit, self._error(wire_fault("stall_before_headers"))
         return wait, error
 
     def _breaking(self, cut: Cut) -> tuple[float, BaseException | None]:
@@ -132,12 +145,12 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
         fault = wire_fault(cut.fault)
         wait = cut.gap
         if fault.waits:
-            limit = self._timeouts.connect if fault.phase == "connect" else self._timeouts.read
+            phase = _TIMEOUT_OF.get(fault.phase, "read")
+            limit: float | None = getattr(self._timeouts, phase)
             if limit is None:
-                return 0.0, HangingRequest(
-                    f"the fault {fault.name!r} is silence, and the client has no "
-                    f"{'connect' if fault.phase == 'connect' else 'read'} timeout: it would wait for ever. "
-                    "Give the client a timeout."
+                return math.inf, HangingRequest(
+                    f"the fault {fault.name!r} is silence, and the client has no {phase} timeout: it would wait for "
+                    "ever. Give the client a timeout."
                 )
             wait = limit
         return wait, self._error(fault)
@@ -146,7 +159,18 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
         if fault.raises is None:
             return None
         raised: type[Exception] = getattr(self._library, fault.raises)
-        return raised(fault.message)
+        message = fault.message if fault.async_message is None or not self._in_loop else fault.async_message
+        error = raised(message.format(**self._lengths()) if "{" in message else message)
+        if fault.cause is not None:
+            # As httpcore leaves it: hidden from the traceback, but there for those who ask what it was.
+            error.__context__ = fault.cause()
+            error.__suppress_context__ = True
+        return error
+
+    def _lengths(self) -> dict[str, int]:
+        """The bytes that were promised, and those of them that came: a script promises twice what it sends."""
+        promised = int(dict(self._timeline.headers).get("content-length", "0"))
+        return {"expected": promised, "received": promised // 2}
 
     def _break(self, error: BaseException | None) -> None:
         self._end("cut", error)

@@ -6,11 +6,50 @@ node at a time. Behaviour copied from Portkey's open-source gateway 1.15.2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
-RETRIED_BY_DEFAULT = (429, 500, 502, 503, 504)
+from portkey_testing import _hooks, _javascript
+from portkey_testing._hooks import Hook
+
+RETRIED_BY_DEFAULT: Final = (429, 500, 502, 503, 504)
+
+_INHERITABLE: Final = frozenset(
+    (
+        "after_request_hooks",
+        "before_request_hooks",
+        "cache",
+        "custom_host",
+        "forward_headers",
+        "input_guardrails",
+        "input_mutators",
+        "output_guardrails",
+        "output_mutators",
+        "override_params",
+        "request_timeout",
+        "retry",
+    )
+)
+
+_READ_HEADERS: Final = (
+    "authorization",
+    "x-portkey-config",
+    "x-portkey-custom-host",
+    "x-portkey-default-input-guardrails",
+    "x-portkey-default-output-guardrails",
+    "x-portkey-forward-headers",
+    "x-portkey-provider",
+    "x-portkey-request-timeout",
+    "x-portkey-strict-open-ai-compliance",
+)
+
+_NO_LIST: Final = "e.map is not a function"
+"""What the gateway's runtime says of guardrails that are no list; the name is its minifier's."""
+
+_CAPITAL = re.compile(r"[A-Z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +58,12 @@ class Retry:
 
     Attributes:
         attempts: Retries after the first call; a fraction counts as one more.
-        codes: Statuses that are retried. A broken connection always is.
+        codes: Statuses that are retried; none where there are no attempts. A broken connection always is.
         use_retry_after: Wait as long as a 429 says, instead of backing off.
     """
 
     attempts: float = 0
-    codes: tuple[int, ...] = RETRIED_BY_DEFAULT
+    codes: tuple[int, ...] = ()
     use_retry_after: bool = False
 
 
@@ -47,6 +86,9 @@ class Target:
         name: What conditional routing calls it.
         weight: Share in load balancing.
         virtual_key: The virtual key that stood for provider and key.
+        before: Guardrails and mutators of the request.
+        after: Guardrails and mutators of the answer.
+        cache: The caching asked for; empty if none is.
     """
 
     path: str
@@ -63,6 +105,9 @@ class Target:
     name: str | None = None
     weight: float = 1
     virtual_key: str | None = None
+    before: tuple[Hook, ...] = ()
+    after: tuple[Hook, ...] = ()
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +119,7 @@ class Group:
         mode: `single`, `fallback`, `loadbalance` or `conditional`.
         targets: The alternatives.
         codes: Statuses that fall back; None is every one that is not 2xx.
-        conditions: Queries and the names they choose, for `conditional`.
+        conditions: Queries and the names they choose, for `conditional`; None where the config has none.
         default: The name chosen where no query holds.
         name: What conditional routing calls it.
         weight: Share in load balancing.
@@ -84,13 +129,17 @@ class Group:
     mode: str
     targets: tuple[Node, ...]
     codes: tuple[int, ...] | None = None
-    conditions: Sequence[Mapping[str, Any]] = ()
+    conditions: Sequence[Mapping[str, Any]] | None = None
     default: str | None = None
     name: str | None = None
     weight: float = 1
 
 
 Node: TypeAlias = Target | Group
+
+
+class BrokenRequestError(Exception):
+    """Something the gateway reads without having checked it is not what it should be; the text is its runtime's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,32 +151,93 @@ class _Inherited:
     timeout: float | None = None
     custom_host: str | None = None
     forward_headers: Sequence[str] = ()
+    before: tuple[Hook, ...] = ()
+    after: tuple[Hook, ...] = ()
+    cache: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the request's headers say about every target.
+
+    Attributes:
+        custom_host: Base URL in place of any other.
+        timeout: Seconds to the response headers.
+        lenient: Answers need not keep to OpenAI's shape.
+        forward_headers: Names of client headers that go to the provider.
+        before: Guardrails of the request that come after a target's own.
+        after: Guardrails of the answer that come after a target's own.
+    """
+
+    custom_host: str | None
+    timeout: float | None
+    lenient: bool
+    forward_headers: Sequence[str] | None
+    before: tuple[Hook, ...]
+    after: tuple[Hook, ...]
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> _Request:
+        forwarded = headers.get("x-portkey-forward-headers")
+        return cls(
+            custom_host=headers.get("x-portkey-custom-host"),
+            timeout=_milliseconds(headers.get("x-portkey-request-timeout")),
+            lenient=headers.get("x-portkey-strict-open-ai-compliance") == "false",
+            forward_headers=[name.strip() for name in forwarded.split(",")] if forwarded else None,
+            before=_default_guardrails(headers, "input"),
+            after=_default_guardrails(headers, "output"),
+        )
+
+
+def tree_of(headers: Mapping[str, str]) -> Node:
+    """The targets of a request that has passed validation.
+
+    Applications send one config again and again, so the latest trees are kept.
+
+    Raises:
+        BrokenRequestError: the config, or the default guardrails, are no JSON.
+    """
+    return _tree_of(tuple((name, headers[name]) for name in _READ_HEADERS if name in headers))
+
+
+@lru_cache(maxsize=64)
+def _tree_of(given: tuple[tuple[str, str], ...]) -> Node:
+    headers = dict(given)
+    written = headers.get("x-portkey-config")
+    config = _json(written) if written else {}
+    return tree(config if isinstance(config, Mapping) else {}, headers)
 
 
 def tree(config: Mapping[str, Any], headers: Mapping[str, str]) -> Node:
-    """The targets of a config that has passed validation; `{}` leaves everything to the headers."""
-    # The validator lets a target without a strategy pass; the gateway then takes the config for a target itself.
-    if "provider" not in config and "targets" not in config:
-        config = {**config, **_from_headers(headers)}
-        return _target(config, "config", _inherit(config, _Inherited()), headers, from_headers=True)
-    if "provider" not in config and headers.get("x-portkey-provider") and "targets" not in config:
-        config = {**config, "provider": headers["x-portkey-provider"]}
-    return _node(config, "config", _Inherited(), headers)
+    """The targets of a config that has passed validation; `{}` leaves everything to the headers.
+
+    Raises:
+        BrokenRequestError: the default guardrails of the headers are no JSON.
+    """
+    request = _Request.of(headers)
+    if not config.get("provider") and not _javascript.truthy(config.get("targets")):
+        return _node({**config, **_from_headers(headers)}, "config", _Inherited(), request, from_headers=True)
+    return _node(config, "config", _Inherited(), request)
 
 
-def _node(options: Mapping[str, Any], path: str, outer: _Inherited, headers: Mapping[str, str]) -> Node:
-    inherited = _inherit(options, outer)
+def _node(
+    given: Mapping[str, Any], path: str, outer: _Inherited, request: _Request, *, from_headers: bool = False
+) -> Node:
+    options = _canonical(given)
+    inherited = outer if _INHERITABLE.isdisjoint(options) else _inherit(options, outer)
     strategy = options.get("strategy")
     if not isinstance(strategy, Mapping):
-        return _target(options, path, inherited, headers)
-    targets = _get(options, "targets") or ()
-    codes = _get(strategy, "on_status_codes")
+        # The validator lets targets without a strategy pass; the gateway then takes the config for a target itself.
+        return _target(options, path, inherited, request, from_headers=from_headers)
+    strategy = _canonical(strategy)
+    targets = options.get("targets") or ()
+    codes = strategy.get("on_status_codes")
     return Group(
         path=path,
         mode=str(strategy.get("mode")),
-        targets=tuple(_node(child, f"{path}.targets[{i}]", inherited, headers) for i, child in enumerate(targets)),
+        targets=tuple(_node(child, f"{path}.targets[{i}]", inherited, request) for i, child in enumerate(targets)),
         codes=None if codes is None else tuple(codes),
-        conditions=strategy.get("conditions") or (),
+        conditions=strategy.get("conditions"),
         default=strategy.get("default"),
         name=options.get("name"),
         weight=_weight(options),
@@ -135,52 +245,86 @@ def _node(options: Mapping[str, Any], path: str, outer: _Inherited, headers: Map
 
 
 def _target(
-    options: Mapping[str, Any],
-    path: str,
-    inherited: _Inherited,
-    headers: Mapping[str, str],
-    *,
-    from_headers: bool = False,
+    options: Mapping[str, Any], path: str, inherited: _Inherited, request: _Request, *, from_headers: bool
 ) -> Target:
-    timeout = _milliseconds(headers.get("x-portkey-request-timeout")) or inherited.timeout
-    strict = _get(options, "strict_open_ai_compliance")
-    asked = headers.get("x-portkey-strict-open-ai-compliance")
-    forwarded = headers.get("x-portkey-forward-headers")
+    forwarded = request.forward_headers
     return Target(
         path=path,
         provider=options.get("provider"),
-        api_key=_get(options, "api_key"),
-        custom_host=headers.get("x-portkey-custom-host") or inherited.custom_host,
+        api_key=options.get("api_key"),
+        custom_host=request.custom_host or inherited.custom_host,
         overrides=inherited.overrides,
         retry=inherited.retry,
-        timeout=timeout,
-        strict=not (strict is False or asked == "false"),
-        forward_headers=[name.strip() for name in forwarded.split(",")] if forwarded else inherited.forward_headers,
+        timeout=request.timeout or inherited.timeout,
+        strict=not (request.lenient or options.get("strict_open_ai_compliance") is False),
+        forward_headers=inherited.forward_headers if forwarded is None else forwarded,
         options=options,
         from_headers=from_headers,
         name=options.get("name"),
         weight=_weight(options),
-        virtual_key=_get(options, "virtual_key"),
+        virtual_key=options.get("virtual_key"),
+        before=inherited.before + request.before,
+        after=inherited.after + request.after,
+        cache=inherited.cache,
     )
 
 
 def _inherit(options: Mapping[str, Any], outer: _Inherited) -> _Inherited:
-    retry = options.get("retry")
+    retry, cached = options.get("retry"), options.get("cache")
+    before = _own_hooks(options, "before_request_hooks", "input_guardrails", "input_mutators")
+    after = _own_hooks(options, "after_request_hooks", "output_guardrails", "output_mutators")
     return _Inherited(
-        overrides={**outer.overrides, **(options.get("override_params") or _get(options, "override_params") or {})},
-        retry=outer.retry if retry is None else _retry(retry),
-        timeout=_milliseconds(_get(options, "request_timeout")) or outer.timeout,
-        custom_host=_get(options, "custom_host") or outer.custom_host,
-        forward_headers=_get(options, "forward_headers") or outer.forward_headers,
+        overrides={**outer.overrides, **_javascript.spread(options.get("override_params"))},
+        retry=outer.retry if retry is None else _retry(_canonical(retry)),
+        timeout=_milliseconds(options.get("request_timeout")) or outer.timeout,
+        custom_host=options.get("custom_host") or outer.custom_host,
+        forward_headers=options.get("forward_headers") or outer.forward_headers,
+        before=outer.before if before is None else before,
+        after=outer.after if after is None else after,
+        cache=outer.cache if cached is None else _canonical(cached),
     )
 
 
+def _own_hooks(options: Mapping[str, Any], raw: str, guardrails: str, mutators: str) -> tuple[Hook, ...] | None:
+    """The hooks of a target; None where it has none of the three keys, so that it inherits."""
+    spelt_out, checks, changes = options.get(raw), options.get(guardrails), options.get(mutators)
+    if spelt_out is None and checks is None and changes is None:
+        return None
+    if not all(isinstance(written or [], list) for written in (spelt_out, checks, changes)):
+        raise BrokenRequestError(_NO_LIST)
+    return (
+        *_hooks.of_raw(spelt_out or ()),
+        *_hooks.of_shorthand(checks or (), "guardrail"),
+        *_hooks.of_shorthand(changes or (), "mutator"),
+    )
+
+
+def _default_guardrails(headers: Mapping[str, str], stage: str) -> tuple[Hook, ...]:
+    text = headers.get(f"x-portkey-default-{stage}-guardrails")
+    if not text:
+        return ()
+    written = _json(text)
+    if not isinstance(written, list):
+        raise BrokenRequestError(_NO_LIST)
+    return _hooks.of_shorthand(written, "guardrail")
+
+
+def _json(text: str) -> Any:
+    try:
+        return _javascript.parse(text)
+    except ValueError as error:
+        raise BrokenRequestError(_javascript.parse_error(text)) from error
+
+
 def _retry(options: Mapping[str, Any]) -> Retry:
-    codes = _get(options, "on_status_codes")
+    attempts = options.get("attempts") or 0
+    codes = options.get("on_status_codes")
+    if not attempts:
+        return Retry()
     return Retry(
-        attempts=options.get("attempts") or 0,
+        attempts=attempts,
         codes=RETRIED_BY_DEFAULT if codes is None else tuple(codes),
-        use_retry_after=bool(_get(options, "use_retry_after_header")),
+        use_retry_after=bool(options.get("use_retry_after_header")),
     )
 
 
@@ -200,6 +344,8 @@ def _weight(options: Mapping[str, Any]) -> float:
 
 def _milliseconds(value: object) -> float | None:
     """A number of milliseconds as seconds; None where it is no number or 0."""
+    if value is None:
+        return None
     try:
         number = float(str(value))
     except ValueError:
@@ -207,9 +353,8 @@ def _milliseconds(value: object) -> float | None:
     return number / 1000 if number else None
 
 
-def _get(options: Mapping[str, Any], name: str) -> Any:
-    """A field by its snake_case name; the gateway takes camelCase as well."""
-    if name in options:
-        return options[name]
-    first, *rest = name.split("_")
-    return options.get(first + "".join(word.capitalize() for word in rest))
+def _canonical(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields by their snake_case names; the gateway takes camelCase as well."""
+    if "".join(options).islower():
+        return options
+    return {_CAPITAL.sub(lambda letter: f"_{letter.group().lower()}", name): value for name, value in options.items()}

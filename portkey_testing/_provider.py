@@ -4,67 +4,92 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from http.client import responses
 from typing import Any, Final
 
 from portkey_testing import _mapping
+from portkey_testing._damage import Content, damaged
 from portkey_testing._dialects import dialect_of
-from portkey_testing._dialects.base import ProviderAnswer, Stamps
-from portkey_testing._encode import compact
+from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps
+from portkey_testing._encode import DONE, compact
 from portkey_testing._validation import Refused
 from portkey_testing.failures import DishonestReply
 from portkey_testing.faults import wire_fault
 from portkey_testing.replies import (
+    STOCK,
     Answer,
+    Audio,
+    Break,
+    Chunks,
     Completion,
+    Delivery,
     ErrorReply,
     FaultReply,
     Headers,
     Native,
+    Reasoning,
+    Recorded,
     Refusal,
     Reply,
     Text,
     ToolCall,
     error_catalogue,
 )
-from portkey_testing.timeline import Frame
+from portkey_testing.timeline import Cut, Frame
 
 NEVER: Final = math.inf
 """The delay of an answer that does not come."""
+
+APPLICATION_LEG: Final = "portkey-gateway"
+"""What stands for the provider on the way between the application and the gateway."""
 
 _NODE_WORDS: Final[Mapping[str, str]] = {
     "refused": "Error: connect ECONNREFUSED 127.0.0.1:443",
     "dns": "Error: getaddrinfo ENOTFOUND provider.invalid",
     "tls": "Error: self-signed certificate",
+    "tls_wrong_host": "Error: Hostname/IP does not match certificate's altnames",
+    "tls_expired": "Error: certificate has expired",
+    "tls_plain_port": "Error: write EPROTO",
     "reset_before_headers": "Error: read ECONNRESET",
+    "reset_within_headers": "Error: read ECONNRESET",
 }
 """How the gateway's runtime words a broken connection; any other is a socket closed by the other side."""
 
+_PREFIX = re.compile(r"[\w@-]+ error: ")
 
-def answer(reply: Reply, provider: str, params: Mapping[str, Any], stamps: Stamps) -> ProviderAnswer:
-    """The reply in the provider's words.
+
+def answer(
+    reply: Reply, provider: str, params: Mapping[str, Any], stamps: Stamps, dialect: Dialect | None = None
+) -> ProviderAnswer:
+    """The reply in the provider's words, as the gateway gets it; `dialect` is its own one if that is None.
 
     Raises:
         DishonestReply: that provider cannot say it.
     """
-    delivery = reply.delivery
-    match reply:
-        case Answer():
-            return _model_answer(reply, provider, params, stamps)
-        case Completion():
-            if params.get("stream") is True or provider == "anthropic":
-                return _model_answer(_parts_of(reply), provider, params, stamps)
-            return _json(200, json.loads(reply.body), delivery.headers, delivery.delay)
-        case ErrorReply():
-            return _error(reply, provider, params)
-        case Native():
-            return _native(reply)
-        case FaultReply(name=name):
-            fault = wire_fault(name)
-            if fault.waits:
-                return ProviderAnswer(200, delay=NEVER)
-            return _mapping.unreachable(_NODE_WORDS.get(name, "SocketError: other side closed"))
-    raise TypeError(f"a {type(reply).__name__} is no answer of a provider")
+    if isinstance(reply, FaultReply) and wire_fault(reply.name).phase != "body":
+        if wire_fault(reply.name).waits:
+            return ProviderAnswer(200, delay=NEVER)
+        return _mapping.unreachable(_NODE_WORDS.get(reply.name, "SocketError: other side closed"))
+    said = _said(reply, _Asked(provider, dialect or dialect_of(provider), params, stamps))
+    if reply.delivery.damage == "bad_encoding":
+        # The gateway unpacks what its providers send, and gets nothing out of this.
+        headers = tuple(pair for pair in said.headers if pair[0] != "content-encoding")
+        frames = None if said.frames is None else (Cut(0.0, "dropped"),)
+        return replace(said, headers=headers, body=b"", frames=frames)
+    if said.frames is None or _is_stream(said):
+        return said
+    # The connection breaks within a plain body, and the gateway is left with what has come.
+    came = b"".join(step.data for step in said.frames if isinstance(step, Frame))
+    headers = tuple(pair for pair in said.headers if pair[0] != "content-length")
+    return replace(said, headers=headers, body=came[: len(came) - 1], frames=None)
+
+
+def application_answer(reply: Reply, params: Mapping[str, Any], stamps: Stamps) -> ProviderAnswer:
+    """The reply as the application gets it, with no gateway in between. A body may break off, as `Cut` says."""
+    return _said(reply, _Asked(APPLICATION_LEG, dialect_of("openai"), params, stamps))
 
 
 def refusal(refused: Refused) -> ProviderAnswer:
@@ -72,46 +97,159 @@ def refusal(refused: Refused) -> ProviderAnswer:
     return _json(refused.status, refused.body, (), 0.0)
 
 
-def _model_answer(reply: Answer, provider: str, params: Mapping[str, Any], stamps: Stamps) -> ProviderAnswer:
-    dialect = dialect_of(provider)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who is asked for what.
+
+    Attributes:
+        provider: Its name.
+        dialect: What it speaks.
+        params: The request in OpenAI's shape.
+        stamps: Ids and times it makes up.
+    """
+
+    provider: str
+    dialect: Dialect
+    params: Mapping[str, Any]
+    stamps: Stamps
+
+    @property
+    def stream(self) -> bool:
+        return self.params.get("stream") is True
+
+    @property
+    def speaks_openai(self) -> bool:
+        return self.provider != "anthropic"
+
+
+def kept(said: ProviderAnswer) -> tuple[ProviderAnswer, Any]:
+    """The answer, and the completion in it that the provider would keep; a stream is read for that."""
+    if said.frames is None:
+        return said, json.loads(said.body)
+    from portkey_testing._replayed import completion_of
+
+    frames = tuple(said.frames)
+    written = [step.data.decode().removeprefix("data: ").strip() for step in frames if isinstance(step, Frame)]
+    return replace(said, frames=frames), completion_of(event for event in written if event.startswith("{"))
+
+
+def _said(reply: Reply, asked: _Asked) -> ProviderAnswer:
+    found = _undamaged(reply, asked)
+    name = reply.delivery.damage
+    if found.frames is not None:
+        fragile = name is not None or reply.delivery.broken is not None or isinstance(reply, FaultReply)
+        pace = reply.delivery.pace if reply.delivery.pace.travels else None
+        found = replace(found, fragile=fragile, pace=pace)
+    if name is None:
+        return found
+    try:
+        content = damaged(name, Content(found.status, found.headers, found.body, found.frames))
+    except ValueError as cause:
+        raise DishonestReply(f"{reply}: {cause}. Ask for a stream, or script another damage.") from cause
+    return replace(found, status=content.status, headers=content.headers, body=content.body, frames=content.frames)
+
+
+def _undamaged(reply: Reply, asked: _Asked) -> ProviderAnswer:
+    delivery = reply.delivery
+    match reply:
+        case Answer():
+            return _model_answer(reply, asked)
+        case Completion():
+            if asked.stream or delivery.broken is not None or not asked.speaks_openai:
+                return _model_answer(_parts_of(json.loads(reply.body), delivery), asked)
+            return _json(200, json.loads(reply.body), delivery.headers, delivery.delay)
+        case Chunks():
+            if asked.stream and asked.speaks_openai:
+                headers = (("content-type", "text/event-stream"), *delivery.headers)
+                return ProviderAnswer(200, headers, delivery.delay, frames=_chunk_frames(reply))
+            from portkey_testing._replayed import completion_of
+
+            whole = _parts_of(completion_of(reply.items), delivery)
+            return _model_answer(whole, asked)
+        case Recorded():
+            return _recorded(reply, asked)
+        case ErrorReply():
+            return _error(reply, asked.provider, asked.params)
+        case Native():
+            return _native(reply, asked)
+        case FaultReply(name=name):
+            broken = replace(delivery, broken=Break(1, name))
+            return _model_answer(Answer(parts=(Text(STOCK),), delivery=broken), asked)
+    raise TypeError(f"a {type(reply).__name__} is no answer of a provider")
+
+
+def _model_answer(reply: Answer, asked: _Asked) -> ProviderAnswer:
+    dialect, params, stamps = asked.dialect, asked.params, asked.stamps
+    if reply.others and not asked.speaks_openai:
+        raise DishonestReply(f"{asked.provider} gives one choice, and the script {1 + len(reply.others)}: {reply}")
     delivery = reply.delivery
     headers: Headers = (("x-request-id", stamps.new_id("req")), *delivery.headers)
-    if params.get("stream") is True:
+    if asked.stream:
         frames = dialect.stream(reply, params, stamps)
         return ProviderAnswer(200, (("content-type", "text/event-stream"), *headers), delivery.delay, frames=frames)
     try:
         body = dialect.completion(reply, params, stamps)
     except ValueError as cause:
         raise DishonestReply(
-            f"{provider} answers tool calls with parsed arguments, so it cannot send the text of {reply}: {cause}. "
-            "Stream the answer, or script it for a provider that sends text."
+            f"{asked.provider} cannot answer {reply} in one piece: {cause}. Tool arguments that are no JSON can only "
+            "be streamed there; stream the answer, or script it for another provider."
         ) from cause
     found = _json(200, body, headers, delivery.delay)
     if delivery.broken is None:
         return found
-    # The connection breaks within the body, and the gateway is left with half of it.
-    return ProviderAnswer(200, found.headers, found.delay, found.body[: len(found.body) // 2])
+    half = found.body[: len(found.body) // 2]
+    return replace(found, body=b"", frames=(Frame(0.0, half), Cut(0.0, delivery.broken.fault)))
 
 
 def _error(reply: ErrorReply, provider: str, params: Mapping[str, Any]) -> ProviderAnswer:
     catalogue = error_catalogue()
-    entries = catalogue.get(provider, catalogue["openai"])
-    entry = entries.get(reply.name) or catalogue["openai"][reply.name]
+    entry = catalogue.get(provider, {}).get(reply.name) or catalogue["openai"].get(reply.name)
+    if entry is None:
+        known = sorted({*catalogue.get(provider, {}), *catalogue["openai"]})
+        raise DishonestReply(f"{provider} has no error called {reply.name!r}. It has: {', '.join(known)}.")
     retry_after = reply.retry_after if reply.retry_after is not None else entry.get("retry_after")
     values = {"{model}": str(params.get("model")), "{retry_after}": "" if retry_after is None else f"{retry_after:g}"}
     body = _filled(entry["body"], values)
     if reply.message is not None:
-        body["error"]["message"] = reply.message
-    headers = {name: _filled(value, values) for name, value in entry["headers"].items()}
+        _reworded(body, reply.message)
+    headers = {name: str(_filled(value, values)) for name, value in entry["headers"].items()}
     if retry_after is not None:
         headers["retry-after"] = f"{math.ceil(retry_after)}"
         if provider != "anthropic":
             headers["retry-after-ms"] = f"{retry_after * 1000:g}"
-    return _json(entry["status"], body, (*headers.items(), *reply.delivery.headers), reply.delivery.delay)
-
-
-def _native(reply: Native) -> ProviderAnswer:
     delivery = reply.delivery
+    given = (*headers.items(), *delivery.headers)
+    if isinstance(body, str):
+        typed = () if "content-type" in headers else (("content-type", "text/plain"),)
+        return ProviderAnswer(entry["status"], (*typed, *given), delivery.delay, body.encode())
+    if isinstance(body, Mapping) and "sse" in body:
+        frame = Frame(0.0, ("\n".join(body["sse"]) + "\n").encode())
+        return ProviderAnswer(
+            entry["status"], (("content-type", "text/event-stream"), *given), delivery.delay, frames=(frame,)
+        )
+    found = _json(entry["status"], body, given, delivery.delay)
+    typed_already = "content-type" in headers
+    return replace(found, headers=given) if typed_already else found
+
+
+def _reworded(body: Any, message: str) -> None:
+    """Put another message where this provider has its own."""
+    if isinstance(body, list):
+        _reworded(body[0], message)
+    elif isinstance(body, dict):
+        for name in ("message", "Message", "detail"):
+            if isinstance(body.get(name), str):
+                body[name] = message
+        if isinstance(body.get("error"), str):
+            body["error"] = message
+        elif "error" in body:
+            _reworded(body["error"], message)
+
+
+def _native(reply: Native, asked: _Asked) -> ProviderAnswer:
+    delivery = reply.delivery
+    if reply.body is None and reply.events is None:
+        return _bare(reply, asked)
     typed: Headers = () if reply.content_type is None else (("content-type", reply.content_type),)
     headers = (*typed, *delivery.headers)
     if reply.events is None:
@@ -119,28 +257,111 @@ def _native(reply: Native) -> ProviderAnswer:
     return ProviderAnswer(reply.status, headers, delivery.delay, frames=_native_frames(reply))
 
 
-def _native_frames(reply: Native) -> Iterator[Frame]:
-    events = reply.events or ()
+def _bare(reply: Native, asked: _Asked) -> ProviderAnswer:
+    """A status alone: an error in the provider's shape, or nothing where there is none to report."""
+    delivery = reply.delivery
+    typed: Headers = () if reply.content_type is None else (("content-type", reply.content_type),)
+    if reply.status < 400 or asked.provider == APPLICATION_LEG:
+        return ProviderAnswer(reply.status, (*typed, *delivery.headers), delivery.delay)
+    words = responses.get(reply.status, "Error")
+    if asked.speaks_openai:
+        error = {"message": words, "type": _kind_of(reply.status), "param": None, "code": None}
+        return _json(reply.status, {"error": error}, delivery.headers, delivery.delay)
+    error = {"type": "api_error" if reply.status >= 500 else "invalid_request_error", "message": words}
+    return _json(reply.status, {"type": "error", "error": error}, delivery.headers, delivery.delay)
+
+
+def _kind_of(status: int) -> str:
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def _native_frames(reply: Native) -> Iterator[Frame | Cut]:
     broken = reply.delivery.broken
-    for position, event in enumerate(events if broken is None else events[: broken.chunks]):
+    for position, event in enumerate(reply.events or ()):
+        if broken is not None and position == broken.chunks:
+            break
         yield Frame(reply.gap if position else 0.0, event.encode())
-    # The gateway ends the client's stream in the same way when the provider breaks off.
+    if broken is not None:
+        yield Cut(0.0, broken.fault)
 
 
-def _parts_of(reply: Completion) -> Answer:
+def _chunk_frames(reply: Chunks) -> Iterator[Frame | Cut]:
+    pace, broken = reply.delivery.pace, reply.delivery.broken
+    gap = pace.ttft
+    for position, written in enumerate(reply.items):
+        if broken is not None and position == broken.chunks:
+            break
+        yield Frame(gap, f"data: {written}\n\n".encode())
+        gap = 0.0 if pace.tps is None else 1 / pace.tps
+    if broken is not None:
+        yield Cut(0.0, broken.fault)
+    elif reply.done:
+        yield Frame(0.0, DONE)
+
+
+def _recorded(reply: Recorded, asked: _Asked) -> ProviderAnswer:
+    """A recording holds what the gateway said, in OpenAI's shape: who speaks like OpenAI says the same."""
+    from portkey_testing._replayed import recorded_answer
+
+    found = recorded_answer(reply.cassette, reply.number)
+    delivery = reply.delivery
+    delay = found.delay + delivery.delay
+    typed: Headers = () if found.content_type is None else (("content-type", found.content_type),)
+    if found.status != 200:
+        return ProviderAnswer(found.status, (*typed, *delivery.headers), delay, _unprefixed(found.body))
+    streamed = found.frames is not None
+    if asked.speaks_openai and streamed == asked.stream and delivery.broken is None:
+        return ProviderAnswer(200, (*typed, *delivery.headers), delay, found.body, found.frames)
+    try:
+        completion = found.completion
+    except ValueError as cause:
+        raise DishonestReply(
+            f"{reply}: {cause}, so it can only be given as it came, by a provider like OpenAI"
+        ) from cause
+    return _model_answer(_parts_of(completion, replace(delivery, delay=delay)), asked)
+
+
+def _unprefixed(body: bytes) -> bytes:
+    """An error without the name that the gateway put in front, since it will do so again."""
+    try:
+        said = json.loads(body)
+        message = said["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return body
+    return compact({"error": {**said["error"], "message": _PREFIX.sub("", message, count=1)}}).encode()
+
+
+def _parts_of(completion: Mapping[str, Any], delivery: Delivery) -> Answer:
     """A whole completion as the parts that a stream, or another provider, says."""
-    choice = json.loads(reply.body)["choices"][0]
+    first, *others = [_choice(choice) for choice in completion["choices"]] or [Answer(parts=())]
+    if delivery.usage is None and isinstance(completion.get("usage"), Mapping):
+        given = {name: value for name, value in completion["usage"].items() if name != "total_tokens"}
+        if {"prompt_tokens", "completion_tokens"} <= set(given):
+            delivery = replace(delivery, usage=compact(given))
+    return replace(first, delivery=delivery, others=tuple(others))
+
+
+def _choice(choice: Mapping[str, Any]) -> Answer:
     message = choice["message"]
-    parts: list[Text | Refusal | ToolCall] = []
-    if message.get("content"):
+    parts: list[Text | Refusal | ToolCall | Reasoning | Audio] = []
+    if message.get("reasoning_content"):
+        parts.append(Reasoning(message["reasoning_content"]))
+    if isinstance(message.get("content"), str) and message["content"]:
         parts.append(Text(message["content"]))
     if message.get("refusal"):
         parts.append(Refusal(message["refusal"]))
+    if message.get("audio"):
+        parts.append(Audio(message["audio"].get("transcript") or "", message["audio"].get("data") or ""))
     parts.extend(
         ToolCall(call["function"]["name"], call["function"]["arguments"], call.get("id"))
         for call in message.get("tool_calls") or ()
+        if "function" in call
     )
-    return Answer(parts=tuple(parts), finish_reason=choice.get("finish_reason"), delivery=reply.delivery)
+    return Answer(parts=tuple(parts), finish_reason=choice.get("finish_reason"))
+
+
+def _is_stream(said: ProviderAnswer) -> bool:
+    return (said.header("content-type") or "").startswith("text/event-stream")
 
 
 def _json(status: int, body: Any, headers: Headers, delay: float) -> ProviderAnswer:
@@ -155,4 +376,6 @@ def _filled(template: Any, values: Mapping[str, str]) -> Any:
         return template
     if isinstance(template, Mapping):
         return {key: _filled(value, values) for key, value in template.items()}
+    if isinstance(template, list):
+        return [_filled(item, values) for item in template]
     return template

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, Final
 
+from portkey_testing._conversation import has_fields
 from portkey_testing.matching import AttemptView, Conditions, Mismatch, Queued, Script
 
-_SHOWN = 5
+_SHOWN: Final = 5
 
 
 def unscripted(attempt: AttemptView, scripts: Iterable[Script]) -> str:
@@ -30,6 +33,16 @@ def unused(leftovers: Iterable[tuple[Conditions, Queued]], rule: str) -> str:
     )
 
 
+def unused_picks(picks: Iterable[str], drawable: Sequence[str], rule: str) -> str:
+    """Forced draws that no load-balanced group made."""
+    chosen = ", ".join(repr(path) for path in picks)
+    could = ", ".join(drawable) or "none, since nothing was load-balanced"
+    return (
+        f"fake.pick({chosen}) was never drawn. Targets that could be: {could}; one of weight 0 cannot. "
+        f"Correct the path, take the call out, or loosen the rule with fake.allow({rule!r})."
+    )
+
+
 def brief(attempt: AttemptView) -> str:
     """An attempt in one line."""
     asked = "stream" if attempt.stream else "plain"
@@ -41,14 +54,22 @@ def brief(attempt: AttemptView) -> str:
 def _unscripted(attempt: AttemptView, scripts: list[Script]) -> Iterator[str]:
     yield f"no script answers {brief(attempt)}"
     for message in attempt.messages[-2:]:
-        yield f"    {message.get('role')}: {_shortened(message.get('content') or message.get('tool_calls'))}"
+        yield f"    {_spoken(message)}"
+    # Nearest is what the fewest conditions refuse; the sort keeps the order of declaration otherwise.
     candidates = sorted(
-        ((script, script.conditions.mismatch(attempt)) for script in scripts), key=lambda pair: pair[1] is not None
+        ((script, script.conditions.mismatches(attempt)) for script in scripts), key=lambda pair: len(pair[1])
     )
     if candidates:
         yield "Scripts, the nearest first:"
-    for script, mismatch in candidates[:_SHOWN]:
-        yield f"  {script.conditions}: {_why_not(script, mismatch)}"
+    for script, mismatches in candidates[:_SHOWN]:
+        yield f"  {script.conditions}  ({script.declared})"
+        if not mismatches:
+            yield f"    it matches, but its queue is used up: it has answered {_count(script.answered, 'attempt')}"
+            continue
+        yield f"    {mismatches[0]}"
+        yield from (f"      {line}" for line in _difference(mismatches[0]))
+        if len(mismatches) > 1:
+            yield f"    nor does it meet: {', '.join(mismatch.condition for mismatch in mismatches[1:])}"
     if len(candidates) > _SHOWN:
         yield f"  and {len(candidates) - _SHOWN} more"
     yield (
@@ -57,15 +78,44 @@ def _unscripted(attempt: AttemptView, scripts: list[Script]) -> Iterator[str]:
     )
 
 
-def _why_not(script: Script, mismatch: Mismatch | None) -> str:
-    if mismatch is None:
-        return "it matches, but its queue is used up"
-    declared = next((queued.declared for queued in (*script.queue, script.standby) if queued is not None), None)
-    return str(mismatch) + (f" ({declared})" if declared else " (used up)")
+def _difference(mismatch: Mismatch) -> Iterator[str]:
+    """What a reader would look for in two long values."""
+    expected, actual = mismatch.expected, mismatch.actual
+    if mismatch.condition == "messages" and isinstance(actual, Sequence) and isinstance(expected, Sequence):
+        yield from _conversations(expected, actual)
+    elif isinstance(expected, str) and isinstance(actual, str) and expected.lower() in actual.lower():
+        yield "only upper and lower case differ"
+
+
+def _conversations(expected: Sequence[Any], actual: Sequence[Any]) -> Iterator[str]:
+    """Two conversations, message by message: `=` is as wanted, `-` was wanted, `+` came."""
+    for wanted, came in zip_longest(expected, actual):
+        if wanted is not None and came is not None and has_fields(came, wanted):
+            yield f"= {_spoken(came)}"
+            continue
+        if wanted is not None:
+            yield f"- {_spoken(wanted)}"
+        if came is not None:
+            yield f"+ {_spoken(came)}"
+
+
+def _spoken(message: Mapping[str, Any]) -> str:
+    """A message in one line: who says what, and what else stands in it."""
+    rest = {name: value for name, value in message.items() if name not in ("role", "content") and value is not None}
+    parts = [f"{message.get('role', '?')}:"]
+    if message.get("content") is not None:
+        parts.append(_shortened(message["content"]))
+    if rest:
+        parts.append(_shortened(rest))
+    return " ".join(parts)
 
 
 def _times(queued: Queued) -> str:
     return f"{queued.left} times, " if queued.left > 1 else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _shortened(value: object, width: int = 160) -> str:

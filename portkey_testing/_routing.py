@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
-from portkey_testing import _conditions
+from portkey_testing import _conditions, _javascript
 from portkey_testing._policy import Group, Node, Target
 
 RETRY_AFTER_BUDGET: Final = 60.0
@@ -32,8 +32,9 @@ class Outcome(Protocol):
 
     Attributes:
         status: Status that retries look at: the provider's, or the gateway's own for a timeout.
-        final_status: Status once the gateway has read the answer; 500 where it could not.
+        final_status: Status once the gateway has read the answer and guardrails have seen it; 500 where it could not.
         broken: There was no answer: the connection was refused or dropped.
+        denied: A guardrail denied the request, so the provider was not called.
         exception: The gateway itself failed on it, which ends all routing.
         headers: The provider's response headers, names in lower case.
     """
@@ -44,6 +45,8 @@ class Outcome(Protocol):
     def final_status(self) -> int: ...
     @property
     def broken(self) -> bool: ...
+    @property
+    def denied(self) -> bool: ...
     @property
     def exception(self) -> bool: ...
     @property
@@ -165,32 +168,64 @@ def _conditional(group: Group, context: Mapping[str, Any]) -> Node:
 
 
 def _attempts(target: Target) -> Walk[OutcomeT]:
-    """Call one target as often as its retries allow."""
+    """Call one target as often as its retries allow, and again where the answer itself, once read, asks for it."""
+    retry = target.retry
+    retries = 0
+    while True:
+        called: _Called[OutcomeT] = yield from _calls(target, retries)
+        outcome = called.outcome
+        if outcome.denied:
+            return Landed(target, outcome, 0)
+        retries += called.retries
+        listed = outcome.final_status in retry.codes and not outcome.exception
+        if called.gave_up or not listed or retries >= retry.attempts:
+            used_up = called.gave_up or (listed and 0 < retries == retry.attempts)
+            return Landed(target, outcome, -1 if used_up else retries)
+        retries += 1
+        yield MoveOn(f"{outcome.final_status}: retry {retries} of {retry.attempts:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Called(Generic[OutcomeT]):
+    """What the calls of one round came to.
+
+    Attributes:
+        outcome: The last answer.
+        retries: Calls after the first.
+        gave_up: The provider asked for a longer wait than the gateway grants.
+    """
+
+    outcome: OutcomeT
+    retries: int
+    gave_up: bool = False
+
+
+def _calls(target: Target, before: int) -> Generator[Step, OutcomeT, _Called[OutcomeT]]:
+    """Call one target until its status is no reason to call it again, or the retries are used up."""
     retry = target.retry
     retries = 0
     budget = RETRY_AFTER_BUDGET
     backs_off = True
     while True:
-        outcome = yield Try(target, retries + 1)
-        listed = outcome.status in retry.codes
-        if not (listed or outcome.broken):
-            return Landed(target, outcome, retries)
+        outcome = yield Try(target, before + retries + 1)
+        if not (outcome.status in retry.codes or outcome.broken) or outcome.denied:
+            return _Called(outcome, retries)
         used_up = retries >= retry.attempts
         wait = 2.0**retries if backs_off else 0.0
         cause = f"back-off before retry {retries + 1}"
         asked = _retry_after(outcome.headers) if retry.use_retry_after and outcome.status == 429 else None
         if asked:
             if asked >= RETRY_AFTER_BUDGET or asked > budget:
-                return Landed(target, outcome, -1)
+                return _Called(outcome, retries, gave_up=True)
             budget -= asked
             backs_off = False
-            wait = asked
+            wait = max(asked, 0.0)
             cause = f"as long as the provider asked, before retry {retries + 1}"
-            if used_up:
+            if used_up and wait:
                 # The gateway waits before it finds that no retry is left.
-                yield Pause(asked, "as long as the provider asked, although no retry is left")
+                yield Pause(wait, "as long as the provider asked, although no retry is left")
         if used_up:
-            return Landed(target, outcome, -1 if listed and 0 < retries == retry.attempts else retries)
+            return _Called(outcome, retries)
         yield MoveOn(f"{outcome.status}: retry {retries + 1} of {retry.attempts:g}")
         if wait:
             yield Pause(wait, cause)
@@ -198,9 +233,9 @@ def _attempts(target: Target) -> Walk[OutcomeT]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the provider asks to wait; only numbers count, not dates."""
+    """Seconds the provider asks to wait: the whole number the first of its headers begins with, so no dates."""
     for name, unit in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        if name in headers:
-            digits = headers[name].strip()
-            return int(digits) / unit if digits.isdecimal() else None
+        if headers.get(name):
+            asked = _javascript.integer(headers[name])
+            return asked / unit if asked else None
     return None

@@ -2,23 +2,22 @@
 
 The order of the checks, the schema and the wording are those of Portkey's open-source gateway 1.15.2 (its
 `requestValidator`), whose schema errors are worded by zod 3. The provider list is data, see
-`_data/gateway_providers.json`.
+`_data/gateway_providers.json`; which hosts a config may name is `_custom_hosts`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlsplit
 
-from portkey_testing import _mapping
+from portkey_testing import _javascript, _mapping
+from portkey_testing._custom_hosts import valid_custom_host
 
-Path_: TypeAlias = tuple[str | int, ...]
-Issue: TypeAlias = tuple[Path_, str]
+Where: TypeAlias = tuple[str | int, ...]
 
 MODES: Final = ("single", "loadbalance", "fallback", "conditional")
 CACHE_MODES: Final = ("simple", "semantic")
@@ -40,22 +39,7 @@ INCOMPLETE_VERTEX: Final = (
     "'vertex_project_id': 'my-project-id', 'vertex_region': 'us-central1', api_key: 'ya29...' }"
 )
 
-_TRUSTED_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "host.docker.internal"})
-_PRIVATE_SUFFIXES = (".local", ".internal", ".lan", ".test", ".localhost", ".home", ".corp", ".intranet", ".private")
-
-_STRING_FIELDS = ("api_key", "virtual_key", "name", "custom_host")
-_NUMBER_FIELDS = ("weight", "request_timeout")
-_ENOUGH_ALONE = (
-    "cache",
-    "retry",
-    "request_timeout",
-    "before_request_hooks",
-    "after_request_hooks",
-    "input_guardrails",
-    "output_guardrails",
-    "azure_auth_mode",
-    "aws_access_key_id",
-)
+_CONTENT_TYPES: Final = ("application/json", "multipart/form-data")
 
 
 @cache
@@ -67,8 +51,8 @@ def known_providers() -> tuple[str, ...]:
 
 def refusal(headers: Mapping[str, str]) -> _mapping.GatewayAnswer | None:
     """The refusal of a request with these headers; None if it goes on."""
-    content_type = headers.get("content-type", "").split(";")[0].strip()
-    if content_type and not content_type.startswith(("application/json", "multipart/form-data", "audio")):
+    content_type = headers.get("content-type", "").split(";")[0]
+    if headers.get("content-type") and content_type not in _CONTENT_TYPES and not content_type.startswith("audio"):
         return _mapping.failure(400, "Invalid content type passed")
     config, provider = headers.get("x-portkey-config"), headers.get("x-portkey-provider")
     if not config and not provider:
@@ -81,203 +65,205 @@ def refusal(headers: Mapping[str, str]) -> _mapping.GatewayAnswer | None:
     return _config_refusal(config, provider) if config else None
 
 
+@lru_cache(maxsize=128)
 def _config_refusal(text: str, provider: str | None) -> _mapping.GatewayAnswer | None:
     try:
-        config = json.loads(text)
+        config = _javascript.parse(text)
     except ValueError:
         return _mapping.failure(400, NOT_JSON)
-    if config is None:
-        return _mapping.failure(400, NOT_JSON)
-    # An empty list is as good as a full one here, as it is in JavaScript.
-    has_provider = isinstance(config, Mapping) and (
-        config.get("provider") or isinstance(config.get("targets"), list | dict)
-    )
-    if not provider and not has_provider:
-        return _mapping.failure(400, NO_PROVIDER_IN_CONFIG)
-    issues = [f"path: {','.join(map(str, path))}, message: {message}" for path, message in _issues(config)]
+    fields = config if isinstance(config, Mapping) else {}
+    if not provider:
+        if config is None:
+            return _mapping.failure(400, NOT_JSON)
+        if not _javascript.truthy(fields.get("provider")) and not _javascript.truthy(fields.get("targets")):
+            return _mapping.failure(400, NO_PROVIDER_IN_CONFIG)
+    issues = _config(config, ()).issues
     if issues:
-        return _mapping.failure(400, "Invalid config passed", errors=issues)
-    if isinstance(config, Mapping) and "options" in config:
+        listed = [f"path: {','.join(map(str, issue.where))}, message: {issue.message}" for issue in issues]
+        return _mapping.failure(400, "Invalid config passed", errors=listed)
+    if _javascript.truthy(fields.get("options")):
         return _mapping.failure(400, OLD_CONFIG)
     return None
 
 
-def _issues(config: Any) -> list[Issue]:
-    """What the schema finds wrong with a config.
+# The schema, from the leaves up: a rule takes a value and where it stands, and says what is wrong with it.
 
-    A wrong type anywhere keeps the checks of whole objects from running, as it does in zod.
+
+@dataclass(frozen=True, slots=True)
+class _Issue:
+    where: Where
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a rule found.
+
+    Attributes:
+        issues: What is wrong.
+        aborted: Something had the wrong type, so what looks at whole objects above it does not run.
     """
-    types = list(_type_issues(config, ()))
-    wrong_type = any(message.startswith(("Expected", "Required")) for _, message in types)
-    return types if wrong_type else [*types, *_object_issues(config, ())]
+
+    issues: tuple[_Issue, ...] = ()
+    aborted: bool = False
 
 
-def _type_issues(node: Any, at: Path_) -> Iterator[Issue]:
-    if not isinstance(node, Mapping):
-        yield at, _expected("object", node)
-        return
-    yield from _strategy_issues(node, at)
-    if "provider" in node:
-        if not isinstance(node["provider"], str):
-            yield (*at, "provider"), _expected("string", node["provider"])
-        elif node["provider"] not in known_providers():
-            listed = ", ".join(known_providers())
-            yield (*at, "provider"), f"Invalid 'provider' value. Must be one of: {listed}"
-    for name in _STRING_FIELDS:
-        yield from _checked(node, at, name, str, "string")
-    yield from _cache_issues(node, at)
-    yield from _retry_issues(node, at)
-    for name in _NUMBER_FIELDS:
-        yield from _checked(node, at, name, (int, float), "number")
-    yield from _checked(node, at, "strict_open_ai_compliance", bool, "boolean")
-    yield from _checked_items(node, at, "forward_headers", str, "string")
-    if "targets" in node:
-        if isinstance(node["targets"], list):
-            for position, child in enumerate(node["targets"]):
-                yield from _type_issues(child, (*at, "targets", position))
-        else:
-            yield (*at, "targets"), _expected("array", node["targets"])
+_Rule: TypeAlias = Callable[[Any, Where], _Judged]
+_FINE: Final = _Judged()
 
 
-def _strategy_issues(node: Mapping[str, Any], at: Path_) -> Iterator[Issue]:
-    if "strategy" not in node:
-        return
-    strategy, at = node["strategy"], (*at, "strategy")
-    if not isinstance(strategy, Mapping):
-        yield at, _expected("object", strategy)
-        return
-    mode = strategy.get("mode")
-    if "mode" not in strategy:
-        yield (*at, "mode"), "Required"
-    elif not isinstance(mode, str):
-        yield (*at, "mode"), _expected("string", mode)
-    elif mode not in MODES:
-        yield (*at, "mode"), f"Invalid 'mode' value. Must be one of: {', '.join(MODES)}"
-    yield from _checked_items(strategy, at, "on_status_codes", (int, float), "number")
-    conditions = strategy.get("conditions")
-    for position, condition in enumerate(conditions if isinstance(conditions, list) else ()):
-        where = (*at, "conditions", position)
-        for name, kind, word in (("query", Mapping, "object"), ("then", str, "string")):
-            if name not in condition:
-                yield (*where, name), "Required"
-            elif not isinstance(condition[name], kind):
-                yield (*where, name), _expected(word, condition[name])
+def _type(word: str) -> _Rule:
+    def judge(value: Any, where: Where) -> _Judged:
+        return _FINE if _javascript.kind(value) == word else _wrong_type(word, value, where)
+
+    return judge
 
 
-def _cache_issues(node: Mapping[str, Any], at: Path_) -> Iterator[Issue]:
-    if "cache" not in node:
-        return
-    cache_, at = node["cache"], (*at, "cache")
-    if not isinstance(cache_, Mapping):
-        yield at, _expected("object", cache_)
-        return
-    if "mode" not in cache_:
-        yield (*at, "mode"), "Required"
-    elif cache_["mode"] not in CACHE_MODES:
-        yield (*at, "mode"), f"Invalid 'cache.mode' value. Must be one of: {', '.join(CACHE_MODES)}"
-    yield from _checked(cache_, at, "max_age", (int, float), "number")
+def _wrong_type(word: str, value: Any, where: Where) -> _Judged:
+    if value is _javascript.MISSING:
+        return _Judged((_Issue(where, "Required"),), aborted=True)
+    return _Judged((_Issue(where, f"Expected {word}, received {_javascript.kind(value)}"),), aborted=True)
 
 
-def _retry_issues(node: Mapping[str, Any], at: Path_) -> Iterator[Issue]:
-    if "retry" not in node:
-        return
-    retry, at = node["retry"], (*at, "retry")
-    if not isinstance(retry, Mapping):
-        yield at, _expected("object", retry)
-        return
-    if "attempts" not in retry:
-        yield (*at, "attempts"), "Required"
-    yield from _checked(retry, at, "attempts", (int, float), "number")
-    yield from _checked_items(retry, at, "on_status_codes", (int, float), "number")
+_string, _number, _boolean = _type("string"), _type("number"), _type("boolean")
 
 
-def _object_issues(node: Mapping[str, Any], at: Path_) -> Iterator[Issue]:
-    for position, child in enumerate(node.get("targets") or ()):
-        yield from _object_issues(child, (*at, "targets", position))
-    if not _is_complete(node):
-        yield at, INCOMPLETE
-    host = node.get("custom_host")
-    if host and not valid_custom_host(host):
-        yield at, "Invalid custom host"
-    if node.get("provider") == "vertex-ai" and not (
-        node.get("vertex_region") and (node.get("vertex_project_id") or node.get("vertex_service_account_json"))
-    ):
-        yield at, INCOMPLETE_VERTEX
+def _one_of(name: str, values: Sequence[str]) -> _Rule:
+    def judge(value: Any, where: Where) -> _Judged:
+        if not isinstance(value, str):
+            return _string(value, where)
+        if value in values:
+            return _FINE
+        return _Judged((_Issue(where, f"Invalid '{name}' value. Must be one of: {', '.join(values)}"),))
+
+    return judge
 
 
-def _is_complete(node: Mapping[str, Any]) -> bool:
-    return bool(
-        (node.get("provider") and node.get("api_key"))
-        or node.get("provider") in ("ollama", "triton", "vertex-ai")
-        or (node.get("strategy") and node.get("targets") is not None)
-        or any(name in node for name in _ENOUGH_ALONE)
+def _list(rule: _Rule) -> _Rule:
+    def judge(value: Any, where: Where) -> _Judged:
+        if not isinstance(value, list):
+            return _wrong_type("array", value, where)
+        return _all(rule(item, (*where, position)) for position, item in enumerate(value))
+
+    return judge
+
+
+def _object(fields: Mapping[str, _Rule], *, required: Sequence[str] = ()) -> _Rule:
+    order = {name: position for position, name in enumerate(fields)}
+
+    def judge(value: Any, where: Where) -> _Judged:
+        if not isinstance(value, Mapping):
+            return _wrong_type("object", value, where)
+        named = sorted({*required, *(name for name in value if name in order)}, key=order.__getitem__)
+        return _all(fields[name](value.get(name, _javascript.MISSING), (*where, name)) for name in named)
+
+    return judge
+
+
+def _texts_or_objects(value: Any, where: Where) -> _Judged:
+    if any(not rule(value, where).issues for rule in (_list(_string), _list(_object({})))):
+        return _FINE
+    return _Judged((_Issue(where, "Invalid input"),), aborted=True)
+
+
+def _text_values(value: Any, where: Where) -> _Judged:
+    if not isinstance(value, Mapping):
+        return _wrong_type("object", value, where)
+    return _all(_string(item, (*where, name)) for name, item in value.items())
+
+
+def _all(judged: Iterable[_Judged]) -> _Judged:
+    found = [each for each in judged if each is not _FINE]
+    if not found:
+        return _FINE
+    return _Judged(tuple(issue for each in found for issue in each.issues), any(each.aborted for each in found))
+
+
+def _provider(value: Any, where: Where) -> _Judged:
+    return _one_of("provider", known_providers())(value, where)
+
+
+def _config(value: Any, where: Where) -> _Judged:
+    """A config, or a target of one."""
+    judged = _SHAPE(value, where)
+    if judged.aborted:
+        return judged
+    whole = [message for message, holds in _WHOLE if not holds(value)]
+    if not judged.issues and not whole:
+        return _FINE
+    return _Judged((*judged.issues, *(_Issue(where, message) for message in whole)))
+
+
+_STRATEGY: Final = _object(
+    {
+        "mode": _one_of("mode", MODES),
+        "on_status_codes": _list(_number),
+        "conditions": _list(_object({"query": _object({}), "then": _string}, required=("query", "then"))),
+        "default": _string,
+    },
+    required=("mode",),
+)
+_CACHE: Final = _object({"mode": _one_of("cache.mode", CACHE_MODES), "max_age": _number}, required=("mode",))
+_RETRY: Final = _object(
+    {"attempts": _number, "on_status_codes": _list(_number), "use_retry_after_header": _boolean},
+    required=("attempts",),
+)
+_SHAPE: Final = _object(
+    {
+        "strategy": _STRATEGY,
+        "provider": _provider,
+        "api_key": _string,
+        "aws_secret_access_key": _string,
+        "aws_access_key_id": _string,
+        "aws_session_token": _string,
+        "aws_region": _string,
+        "cache": _CACHE,
+        "retry": _RETRY,
+        "weight": _number,
+        "on_status_codes": _list(_number),
+        "targets": _list(lambda target, where: _config(target, where)),  # noqa: PLW0108 - it holds this very rule
+        "request_timeout": _number,
+        "custom_host": _string,
+        "forward_headers": _list(_string),
+        "vertex_project_id": _string,
+        "vertex_region": _string,
+        "after_request_hooks": _list(_object({})),
+        "before_request_hooks": _list(_object({})),
+        "input_guardrails": _texts_or_objects,
+        "output_guardrails": _texts_or_objects,
+        "vertex_service_account_json": _text_values,
+        "openai_project": _string,
+        "openai_organization": _string,
+        "azure_model_name": _string,
+        "azure_auth_mode": _string,
+        "strict_open_ai_compliance": _boolean,
+    }
+)
+
+
+def _is_complete(config: Mapping[str, Any]) -> bool:
+    provider = config.get("provider")
+    given = partial(map, lambda name: _javascript.truthy(config.get(name)))
+    return (
+        ("provider" in config and "api_key" in config)
+        or ("strategy" in config and "targets" in config)
+        or any(given(("cache", "retry", "request_timeout")))
+        or provider in ("ollama", "triton")
+        or all(given(("aws_access_key_id", "aws_secret_access_key")))
+        or (provider == "vertex-ai" and _has_vertex_fields(config))
+        or any(given(("after_request_hooks", "before_request_hooks", "input_guardrails", "output_guardrails")))
+        or (provider == "azure-openai" and bool(config.get("azure_auth_mode")))
     )
 
 
-def _checked(
-    node: Mapping[str, Any], at: Path_, name: str, kind: type | tuple[type, ...], word: str
-) -> Iterator[Issue]:
-    if name in node and not _is(node[name], kind):
-        yield (*at, name), _expected(word, node[name])
+def _has_vertex_fields(config: Mapping[str, Any]) -> bool:
+    account = _javascript.truthy(config.get("vertex_service_account_json"))
+    return bool(config.get("vertex_region")) and (bool(config.get("vertex_project_id")) or account)
 
 
-def _checked_items(
-    node: Mapping[str, Any], at: Path_, name: str, kind: type | tuple[type, ...], word: str
-) -> Iterator[Issue]:
-    if name not in node:
-        return
-    if not isinstance(node[name], list):
-        yield (*at, name), _expected("array", node[name])
-        return
-    for position, item in enumerate(node[name]):
-        if not _is(item, kind):
-            yield (*at, name, position), _expected(word, item)
-
-
-def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-
-
-def _expected(word: str, value: Any) -> str:
-    return f"Expected {word}, received {_javascript_type(value)}"
-
-
-def _javascript_type(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
-
-
-def valid_custom_host(url: str) -> bool:
-    """Whether the gateway would call that host: it guards against requests to private networks."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    if parts.scheme not in ("http", "https") or not host or parts.username or any(ord(sign) < 32 for sign in url):
-        return False
-    if host in _TRUSTED_HOSTS or host.endswith(".localhost"):
-        return True
-    if host.endswith(_PRIVATE_SUFFIXES):
-        return False
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        # A number that is no address in the usual notation is an address in another one.
-        return not host.replace(".", "").replace("x", "").isalnum() or not host[0].isdigit() or not _is_number(host)
-    return address.is_global
-
-
-def _is_number(host: str) -> bool:
-    try:
-        return all(int(part, 0) >= 0 for part in host.split("."))
-    except ValueError:
-        return False
+_WHOLE: Final[Sequence[tuple[str, Callable[[Mapping[str, Any]], bool]]]] = (
+    (INCOMPLETE, _is_complete),
+    ("Invalid custom host", lambda config: not config.get("custom_host") or valid_custom_host(config["custom_host"])),
+    (INCOMPLETE_VERTEX, lambda config: config.get("provider") != "vertex-ai" or _has_vertex_fields(config)),
+)
+"""What must hold for a whole config or target, beyond its single fields."""

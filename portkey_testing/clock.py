@@ -5,19 +5,27 @@ two seconds each take two seconds when they run side by side and four when they 
 
 * a new line starts where its parent stands, the parent's finished children included;
 * a line that goes on after its children ended is where the last of them ended;
+* a new thread starts where whoever started it stands, finished threads beside it not included: waiting costs nothing,
+  so the first of two parallel threads is often over before the second one begins;
 * among the tasks of one event loop that wait at the same time, the one with the earlier due time goes on first.
 
-The parent is whoever used the clock last in the same context, since a context is what a new task inherits.
+The deadlines of an event loop (`asyncio.timeout`, `anyio.move_on_after`, trio's cancel scopes, and any other timer) run
+on the same time: while an answer of the fake is waited for, one that is due before it fires, at once. The loop's own
+clock is set forward for that. Loops without Python's timers, such as uvloop, keep their deadlines in real time.
+
+The parent is whoever used the clock last in the same context, since a context is what a new task inherits. A thread
+inherits none, unless `asyncio.to_thread` or the like started it; its parent is the main thread then.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 import sys
 import threading
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
@@ -26,7 +34,14 @@ if TYPE_CHECKING:
 _SETTLING_CHECKPOINTS = 2
 """How often the earliest sleeper lets other tasks run first, so that one that is about to wait less can say so."""
 
+_CANCELLING_CHECKPOINTS = 6
+"""How often it does after a deadline has fired: a cancellation passes through several tasks before it arrives."""
+
 _last_owner: ContextVar[ref[Any] | None] = ContextVar("portkey_testing_clock_owner", default=None)
+
+
+_MOST_DEADLINES = 1_000
+"""How many may fire during a wait without an end: a task that ticks for ever would never let it be called that."""
 
 
 class _Line:
@@ -62,17 +77,94 @@ class _Line:
         return owner is None or _has_ended(owner)
 
 
+class _Timers(Protocol):
+    """The deadlines of an event loop, and its clock."""
+
+    def next(self) -> float:
+        """Seconds until the first deadline; infinite if there is none."""
+        ...
+
+    def advance(self, seconds: float) -> None:
+        """Set the loop's clock forward."""
+        ...
+
+
+class _AsyncioTimers:
+    """Those of asyncio's own loops, whose timers all ask the loop for the time."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._offset = 0.0
+        real = loop.time
+        loop.time = lambda: real() + self._offset
+
+    def next(self) -> float:
+        whens = (handle.when() for handle in self._loop._scheduled if not handle.cancelled())  # noqa: SLF001  # asyncio has no public way to ask for the next timer
+        now: float = self._loop.time()
+        return min(whens, default=math.inf) - now
+
+    def advance(self, seconds: float) -> None:
+        self._offset += seconds
+
+
+class _TrioTimers:
+    """Those of trio, whose clock has an offset, or jumps if it is the one of `trio.testing`."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+
+    def next(self) -> float:
+        import trio
+
+        return trio.lowlevel.current_statistics().seconds_to_next_deadline
+
+    def advance(self, seconds: float) -> None:
+        if hasattr(self._clock, "jump"):
+            self._clock.jump(seconds)
+        else:
+            # trio freezes its clock and lets nobody replace it while it runs.
+            object.__setattr__(self._clock, "offset", self._clock.offset + seconds)
+
+
+class _NoTimers:
+    """Of a loop that cannot be asked, and keeps real time."""
+
+    def next(self) -> float:
+        return math.inf
+
+    def advance(self, seconds: float) -> None:
+        """Nothing runs on it."""
+
+
 class _Queue:
-    """The sleepers of one event loop, the earliest first."""
+    """The sleepers of one event loop, the earliest first, and the time it has come to.
 
-    __slots__ = ("heap",)
+    Attributes:
+        now: Seconds on this clock.
+        timers: The loop's own deadlines.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("heap", "now", "timers")
+
+    def __init__(self, now: float, timers: _Timers) -> None:
         self.heap: list[tuple[float, int, anyio.Event]] = []
+        self.now = now
+        self.timers = timers
 
     def wake_first(self) -> None:
         if self.heap:
             self.heap[0][2].set()
+
+    def advance_to(self, time: float) -> None:
+        if time > self.now:
+            self.timers.advance(time - self.now)
+            self.now = time
+
+    def next_deadline(self, due: float) -> float | None:
+        """When the first deadline of the loop strikes, if that is before `due`."""
+        left = self.timers.next()
+        struck = self.now + max(left, 0.0)
+        return struck if left < math.inf and struck < due else None
 
 
 class VirtualClock:
@@ -96,11 +188,13 @@ class VirtualClock:
         return self._line().time
 
     def sleep(self, seconds: float) -> None:
+        """Wait; an infinite wait is over at once, since nothing could end it."""
         line = self._line()
-        self._move(line, line.time + max(seconds, 0.0))
+        if seconds < math.inf:
+            self._move(line, line.time + max(seconds, 0.0))
 
     async def asleep(self, seconds: float) -> None:
-        from anyio import Event
+        """Wait; an infinite wait is over when no deadline of the loop is left that could end it."""
         from anyio.lowlevel import checkpoint
 
         line = self._line()
@@ -108,35 +202,57 @@ class VirtualClock:
         # Siblings that start at the same moment must find this line where it stands now.
         await checkpoint()
         if seconds > 0:
-            queue = self._queue()
-            entry = (due, next(self._order), Event())
-            heapq.heappush(queue.heap, entry)
+            queue = self._queue(line.time)
+            queue.advance_to(line.time)
             try:
-                settled = 0
-                while settled < _SETTLING_CHECKPOINTS:
-                    if queue.heap[0] is entry:
-                        settled += 1
-                        await checkpoint()
-                    else:
-                        settled = 0
-                        queue.wake_first()
-                        await entry[2].wait()
-            finally:
-                queue.heap.remove(entry)
-                heapq.heapify(queue.heap)
-                queue.wake_first()
-        self._move(line, due)
+                await self._turn(queue, due)
+            except BaseException:  # cancelled, by a deadline or otherwise: this line has come as far as its loop
+                self._move(line, min(queue.now, due))
+                raise
+        if due < math.inf:
+            self._move(line, due)
+
+    async def _turn(self, queue: _Queue, due: float) -> None:
+        """Wait until nothing in this loop comes before `due`."""
+        from anyio import Event
+        from anyio.lowlevel import checkpoint
+
+        entry = (due, next(self._order), Event())
+        heapq.heappush(queue.heap, entry)
+        try:
+            settling = _SETTLING_CHECKPOINTS
+            fired = 0
+            while True:
+                if queue.heap[0] is not entry:
+                    queue.wake_first()
+                    await entry[2].wait()
+                    settling = _SETTLING_CHECKPOINTS
+                elif settling:
+                    settling -= 1
+                    await checkpoint()
+                elif (due < math.inf or fired < _MOST_DEADLINES) and (deadline := queue.next_deadline(due)) is not None:
+                    queue.advance_to(deadline)
+                    settling = _CANCELLING_CHECKPOINTS
+                    fired += 1
+                else:
+                    if due < math.inf:
+                        queue.advance_to(due)
+                    return
+        finally:
+            queue.heap.remove(entry)
+            heapq.heapify(queue.heap)
+            queue.wake_first()
 
     def _move(self, line: _Line, time: float) -> None:
         with self._lock:
             line.time = max(line.time, time)
             self._furthest = max(self._furthest, line.time)
 
-    def _queue(self) -> _Queue:
+    def _queue(self, now: float) -> _Queue:
         loop = _running_loop()
         queue = self._queues.get(loop)
         if queue is None:
-            queue = self._queues[loop] = _Queue()
+            queue = self._queues[loop] = _Queue(now, _timers_of(loop))
         return queue
 
     def _line(self) -> _Line:
@@ -145,8 +261,9 @@ class VirtualClock:
         with self._lock:
             line = self._lines.get(owner)
             if line is None:
-                parent = self._parent()
-                parent.settle()
+                parent = self._parent(owner)
+                if not _is_side_thread(owner):
+                    parent.settle()
                 line = self._lines[owner] = _Line(parent.time, owner)
                 parent.children.append(line)
             else:
@@ -155,10 +272,12 @@ class VirtualClock:
         _last_owner.set(ref(owner))
         return line
 
-    def _parent(self) -> _Line:
+    def _parent(self, owner: object) -> _Line:
         last = _last_owner.get()
-        owner = None if last is None else last()
-        return self._root if owner is None else self._lines.get(owner, self._root)
+        before = None if last is None else last()
+        if before is None and _is_side_thread(owner):
+            before = threading.main_thread()
+        return self._root if before is None else self._lines.get(before, self._root)
 
 
 def _current_owner() -> Any:
@@ -175,11 +294,33 @@ def _current_owner() -> Any:
     return threading.current_thread()
 
 
+def _is_side_thread(owner: object) -> bool:
+    return isinstance(owner, threading.Thread) and owner is not threading.main_thread()
+
+
 def _running_loop() -> Any:
     """Something that stands for the event loop that is running."""
     if (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_run():
         return trio.lowlevel.current_root_task()
     return sys.modules["asyncio"].get_running_loop()
+
+
+def _timers_of(loop: Any) -> _Timers:
+    """The deadlines of a loop; every clock of a process that is used in it sets the same time forward."""
+    timers = _all_timers.get(loop)
+    if timers is None:
+        timers = _all_timers[loop] = _new_timers(loop)
+    return timers
+
+
+def _new_timers(loop: Any) -> _Timers:
+    if (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_run():
+        clock = trio.lowlevel.current_clock()
+        return _TrioTimers(clock) if hasattr(clock, "offset") or hasattr(clock, "jump") else _NoTimers()
+    return _AsyncioTimers(loop) if hasattr(loop, "_scheduled") else _NoTimers()
+
+
+_all_timers: WeakKeyDictionary[Any, _Timers] = WeakKeyDictionary()
 
 
 def _has_ended(owner: Any) -> bool:

@@ -5,6 +5,7 @@
     ├── UnusedReplies         queued replies that nothing asked for
     ├── CassetteMiss          a request that the replayed cassette has no answer to
     ├── UnplayedInteractions  recorded interactions that nothing asked for
+    ├── NotRecorded           a request that came a way on which nothing can be recorded
     ├── DishonestReply        a reply that no provider could have given to that request
     ├── RefusedRequest        a request the provider would have refused, answered in its words
     ├── UnknownToGateway      a saved config, virtual key or slug that nobody registered
@@ -40,6 +41,10 @@ class CassetteMiss(PortkeyTestFailure):
 
 class UnplayedInteractions(PortkeyTestFailure):
     """A cassette holds interactions that the test never asked for."""
+
+
+class NotRecorded(PortkeyTestFailure):
+    """A cassette is being recorded, and a request came a way that does not lead to the real gateway."""
 
 
 class DishonestReply(PortkeyTestFailure):

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portkey_testing._engine import RULES, Edition, Engine
+from portkey_testing._guardrails import external_checks
+from portkey_testing._hosted import Integration, key_behind
 from portkey_testing.clock import VirtualClock
+from portkey_testing.guard import RULE as RULE_ESCAPED
+from portkey_testing.guard import Guard, watching
 from portkey_testing.journal import Call
-from portkey_testing.matching import Conditions, Handle, results_condition
+from portkey_testing.matching import AttemptView, Conditions, Handle, conditions
 from portkey_testing.replies import FaultReply
 from portkey_testing.timeline import GatewayRequest, Responder, Timeline
 
 if TYPE_CHECKING:
+    from portkey_testing._recorded import CassetteGateway
+    from portkey_testing.cassettes import MatchRules, Redactor
+    from portkey_testing.mounts.server import Server
     from portkey_testing.mounts.transport import FakeTransport
+
+_TARGET_PATH = re.compile(r"config(\.targets\[\d+\])+")
+_RULES = RULES | {RULE_ESCAPED}
 
 
 class ApplicationHandle(Handle):
@@ -40,15 +50,24 @@ class FakeGateway:
         seed: What load balancing, jitter and everything else that is left to chance are drawn from.
         edition: `hosted` knows saved configs, virtual keys and a default provider; `open-source` is the bare gateway.
         gateway_urls: Base URLs whose requests are the gateway's, beside all requests with Portkey's headers.
+        allow_hosts: Patterns of hosts off this machine that may be reached while it is mounted, as `*.corp.example`.
     """
 
-    def __init__(self, *, seed: int = 0, edition: Edition = "hosted", gateway_urls: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        edition: Edition = "hosted",
+        gateway_urls: Iterable[str] = (),
+        allow_hosts: Iterable[str] = (),
+    ) -> None:
         if edition not in ("hosted", "open-source"):
             raise ValueError(f"edition is 'hosted' or 'open-source', not {edition!r}")
         self.clock = VirtualClock()
         self._engine = Engine(seed=seed, edition=edition)
-        self._responders: list[Responder] = [self._engine]
+        self._recordings: list[CassetteGateway] = []
         self._gateway_urls = tuple(gateway_urls)
+        self._allow_hosts = tuple(allow_hosts)
 
     @property
     def seed(self) -> int:
@@ -76,45 +95,66 @@ class FakeGateway:
         api_key: str | None = None,
         custom_host: str | None = None,
         virtual_key: str | None = None,
+        slug: str | None = None,
         target: str | None = None,
     ) -> Handle:
         """Scripts for one provider, narrowed to one model, key, host or target.
 
         The same arguments give the same queue.
+
+        Raises:
+            LookupError: nobody registered that virtual key or slug.
         """
-        conditions = Conditions(
-            provider=name, model=model, api_key=api_key, custom_host=custom_host, virtual_key=virtual_key, target=target
-        )
+        key = self._key(api_key, virtual_key, slug)
+        conditions = Conditions(provider=name, model=model, api_key=key, custom_host=custom_host, target=target)
         return Handle(self._engine.providers.script(conditions))
 
     def when(
         self,
         *,
         message: str | re.Pattern[str] | None = None,
+        system: str | re.Pattern[str] | None = None,
         model: str | None = None,
         provider: str | None = None,
         target: str | None = None,
         api_key: str | None = None,
         custom_host: str | None = None,
         virtual_key: str | None = None,
+        slug: str | None = None,
+        tools: Iterable[str] | None = None,
+        tool_result: Mapping[str, object] | None = None,
         turn: int | None = None,
         stream: bool | None = None,
-        tool_result: Mapping[str, str] | None = None,
+        metadata: Mapping[str, object] | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        json: Mapping[str, object] | None = None,
+        predicate: Callable[[AttemptView], object] | None = None,
     ) -> Handle:
-        """Scripts for the attempts that meet all the given conditions, see `Conditions`."""
-        conditions = Conditions(
+        """Scripts for the attempts that meet all the given conditions, see `Conditions`.
+
+        Raises:
+            TypeError: a value cannot be what its condition asks for.
+            ValueError: a path of `json` is none.
+            LookupError: nobody registered that virtual key or slug.
+        """
+        wanted = conditions(
             message=message,
+            system=system,
             model=model,
             provider=provider,
             target=target,
-            api_key=api_key,
+            api_key=self._key(api_key, virtual_key, slug),
             custom_host=custom_host,
-            virtual_key=virtual_key,
+            tools=tools,
+            tool_result=tool_result,
             turn=turn,
             stream=stream,
-            tool_result=results_condition(tool_result),
+            metadata=metadata,
+            messages=messages,
+            json=json,
+            predicate=predicate,
         )
-        return Handle(self._engine.providers.script(conditions))
+        return Handle(self._engine.providers.script(wanted))
 
     @property
     def gateway(self) -> ApplicationHandle:
@@ -127,16 +167,62 @@ class FakeGateway:
         """Register a config that requests name by its id."""
         self._engine.account.configs[config_id] = config
 
-    def virtual_key(self, key: str, *, provider: str) -> None:
-        """Register a virtual key, or the slug of a provider (`@slug`)."""
-        self._engine.account.virtual_keys[key.removeprefix("@")] = provider
+    def virtual_key(
+        self, key: str, *, provider: str, api_key: str | None = None, custom_host: str | None = None
+    ) -> None:
+        """Register a virtual key, or the slug of a provider, as in `@slug` or `@slug/model`.
+
+        Args:
+            key: The virtual key or slug.
+            provider: The provider behind it.
+            api_key: The provider's key; made up from the slug if not given.
+            custom_host: Base URL in place of the provider's own.
+        """
+        name = key.removeprefix("@")
+        integration = Integration(provider, key_behind(name) if api_key is None else api_key, custom_host)
+        self._engine.account.integrations[name] = integration
+
+    def default_config(self, config: Mapping[str, Any], *, api_key: str | None = None) -> None:
+        """Use that config for requests that name neither config nor provider.
+
+        Args:
+            config: The config.
+            api_key: The Portkey API key it belongs to; every other one if not given.
+        """
+        self._engine.account.defaults[api_key] = config
 
     def default_provider(self, provider: str) -> None:
         """Use that provider for requests that name none."""
-        self._engine.account.default = {"provider": provider, "api_key": f"key-of-{provider}"}
+        self.default_config({"provider": provider, "api_key": key_behind(provider)})
+
+    def guardrail(self, guardrail_id: str, checks: Mapping[str, Any]) -> None:
+        """Register a guardrail that configs name by its id, spelt out as a config would: checks, `deny` and so on."""
+        self._engine.account.guardrails[guardrail_id] = checks
+
+    def check(self, check_id: str, *, passes: bool) -> None:
+        """Say what a check finds that asks a service outside, such as `portkey.pii`.
+
+        Raises:
+            ValueError: the gateway has no such check, or it runs here.
+        """
+        if check_id not in external_checks():
+            raise ValueError(
+                f"there is no check {check_id!r} that asks a service outside; there are: "
+                f"{', '.join(sorted(external_checks()))}"
+            )
+        self._engine.account.verdicts[check_id] = passes
 
     def pick(self, *targets: str) -> None:
-        """Make load balancing choose these targets next, by their paths such as `config.targets[1]`."""
+        """Make load balancing choose these targets next, by their paths such as `config.targets[1]`.
+
+        A choice that no load-balanced group can make fails the test at its end.
+
+        Raises:
+            ValueError: something is no path of a target.
+        """
+        for target in targets:
+            if not _TARGET_PATH.fullmatch(target):
+                raise ValueError(f"pick() takes paths of targets such as 'config.targets[1]', not {target!r}")
         self._engine.picks.extend(targets)
 
     def allow(self, *rules: str) -> None:
@@ -146,11 +232,74 @@ class FakeGateway:
             ValueError: there is no rule of that name.
         """
         for rule in rules:
-            if rule not in RULES:
-                raise ValueError(f"there is no rule {rule!r} to loosen; there are: {', '.join(sorted(RULES))}")
+            if rule not in _RULES:
+                raise ValueError(f"there is no rule {rule!r} to loosen; there are: {', '.join(sorted(_RULES))}")
         self._engine.allowed.update(rules)
 
+    def chaos(self, *, rate: float, faults: Iterable[str] | None = None, leg: str = "provider") -> None:
+        """Put failures in the place of answers at random, from the seed; the replies in their places stay queued.
+
+        Args:
+            rate: The share of attempts that fail, from 0 to 1.
+            faults: Names of provider errors, wire faults and damages; by default those that pass.
+            leg: `provider` or `application`.
+
+        Raises:
+            ValueError: the rate is no share, the leg is none, or there is no failure of a name.
+        """
+        from portkey_testing.chaos import make_chaos
+
+        self._engine.chaos.append(make_chaos(rate=rate, names=faults, leg=leg, seed=self.seed))
+
+    def load(self, path: str | Path) -> None:
+        """Script what a scenario file says, see `portkey_testing.scenario`.
+
+        Raises:
+            ScenarioError: the file is no scenario; the text names file, line and field.
+        """
+        from portkey_testing.scenario import load
+
+        load(self, path)
+
+    def store_completion(
+        self,
+        answer: object,
+        *,
+        messages: Sequence[Mapping[str, Any]] = (),
+        model: str = "gpt-4o",
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Put a completion into the provider's store, as if it had been created with `store=True`.
+
+        Args:
+            answer: What the model said: anything a reply may be that is an answer of a model.
+            messages: The conversation it answered.
+            model: Name of the model.
+            metadata: Its metadata.
+
+        Returns:
+            Its id.
+
+        Raises:
+            TypeError: `answer` is nothing that a model says.
+        """
+        params = {"model": model, "messages": list(messages), "metadata": dict(metadata or {})}
+        return self._engine.keep(answer, params)
+
     # What happened
+
+    def assert_well_behaved(self) -> None:
+        """Hold the application to good manners, see `portkey_testing.verdict`.
+
+        Raises:
+            AssertionError: it retried what must not be retried, did not wait as long as it was asked to, stormed, took
+                half an answer for a whole one, or left a stream open.
+        """
+        from portkey_testing.verdict import explain, findings
+
+        found = findings(self.calls)
+        if found:
+            raise AssertionError(explain(found))
 
     @property
     def calls(self) -> list[Call]:
@@ -170,8 +319,8 @@ class FakeGateway:
 
     @property
     def journal(self) -> str:
-        """All calls as a tree, for people."""
-        return str(self._engine.journal)
+        """All calls as a tree, for people; on top how to bring the same failures again, if they came by chance."""
+        return "\n".join([*(chaos.reproduce for chaos in self._engine.chaos), str(self._engine.journal)])
 
     @property
     def leftovers(self) -> str | None:
@@ -179,18 +328,21 @@ class FakeGateway:
         return self._engine.leftovers()
 
     def verify(self) -> None:
-        """Say what the test may not have noticed: swallowed failures, refused requests, unused replies.
+        """Say what the test may not have noticed: swallowed failures, refused requests, replies nobody asked for.
 
         Raises:
             PortkeyTestFailure: something of that kind happened since the last time.
         """
+        for recorded in self._recordings:
+            recorded.verify()
         self._engine.verify()
 
     # How clients reach it
 
     def respond(self, request: GatewayRequest, now: float) -> Timeline:
         """Answer a request that a mount brings: from the cassette that is being replayed, else from the scripts."""
-        return self._responders[-1].respond(request, now)
+        responder: Responder = self._recordings[-1] if self._recordings else self._engine
+        return responder.respond(request, now)
 
     @contextmanager
     def mount(self) -> Iterator[FakeGateway]:
@@ -205,7 +357,8 @@ class FakeGateway:
         from portkey_testing.mounts import respx
 
         urls = (*respx.GATEWAY_URLS, *self._gateway_urls)
-        with respx.mounted(respx.Mount(self, self.clock, urls, self._engine.fail)):
+        guard = Guard(self._allow_hosts, self._engine.fail, lambda: RULE_ESCAPED in self._engine.allowed)
+        with watching(guard), respx.mounted(respx.Mount(self, self.clock, urls, guard)):
             yield
 
     def transport(self) -> FakeTransport:
@@ -215,24 +368,130 @@ class FakeGateway:
         return FakeTransport(self, self.clock)
 
     @contextmanager
-    def replay(self, path: str | Path) -> Iterator[None]:
+    def serve(self, *, host: str = "127.0.0.1", port: int = 0, time_scale: float = 1.0) -> Iterator[Server]:
+        """Serve on a real port, in real time, and verify at the end of a block that went well.
+
+        Args:
+            host: Address to listen on.
+            port: Port to listen on; 0 takes a free one.
+            time_scale: Scripted seconds take this many real ones; 0 does not wait at all.
+
+        Raises:
+            OSError: the port cannot be had.
+        """
+        from portkey_testing.mounts.server import serving
+
+        with serving(self, host=host, port=port, time_scale=time_scale) as server:
+            yield server
+        self.verify()
+
+    @contextmanager
+    def replay(
+        self,
+        path: str | Path,
+        *,
+        rules: MatchRules | None = None,
+        redactor: Redactor | None = None,
+        cache: Path | None = None,
+    ) -> Iterator[None]:
         """Answer from a recorded cassette in place of the scripts.
 
         A request the cassette has no answer to, and an interaction that was not asked for by the end of a block that
         went well, fail the test.
 
+        Args:
+            path: The cassette.
+            rules: What the comparison of requests leaves out.
+            redactor: The rules by which the recording was redacted, where they are not the defaults.
+            cache: Folder in which to keep what a large file was parsed to.
+
         Raises:
             CassetteError: the file is no cassette, or is damaged.
         """
-        from portkey_testing._recorded import RecordedGateway
+        from portkey_testing._recorded import open_cassette
 
-        recorded = RecordedGateway(path, self._engine.journal, self._engine.fail)
-        self._responders.append(recorded)
+        recorded = open_cassette(
+            path, self._engine.journal, self._engine.fail, rules=rules, redactor=redactor, cache=cache
+        )
+        with self._answering(recorded):
+            yield
+
+    @contextmanager
+    def record(
+        self,
+        path: str | Path,
+        gateway: str | None = None,
+        mode: str = "once",
+        *,
+        rules: MatchRules | None = None,
+        redactor: Redactor | None = None,
+        cache: Path | None = None,
+        session: str | None = None,
+    ) -> Iterator[None]:
+        """Record a cassette: send the requests of httpx and httpx2 on to the real gateway, and keep what comes back.
+
+        Args:
+            path: The cassette.
+            gateway: Base URL of the gateway, as `http://127.0.0.1:8787/v1`; by default the one each client has. The
+                credentials stay the client's.
+            mode: What to do with a request, see `portkey_testing.cassettes.recorder`; `none` is `replay`.
+            rules: What the comparison of requests leaves out.
+            redactor: What must not be written.
+            cache: Folder in which to keep what a large file was parsed to.
+            session: Name of the test run, the same in all of its processes.
+
+        Raises:
+            ValueError: the mode is none.
+            CassetteError: the file is damaged, or something could not be written.
+        """
+        from portkey_testing._recorded import RecordingGateway, miss
+        from portkey_testing.cassettes import Recorder
+        from portkey_testing.mounts import live, respx
+
+        urls = (*respx.GATEWAY_URLS, *self._gateway_urls, *(() if gateway is None else (gateway,)))
+        recorder = Recorder(
+            path,
+            mode,
+            rules=rules,
+            redactor=redactor,
+            session=session,
+            replay_options={"on_miss": miss, "cache": cache},
+        )
+        with recorder:
+            recording = RecordingGateway(
+                recorder,
+                gateway=gateway,
+                claims=respx.Mount(self, self.clock, urls, Guard((), self._engine.fail, bool)).claims,
+                clock=self.clock,
+                journal=self._engine.journal,
+                fail=self._engine.fail,
+            )
+            with live.watched(recording), self._answering(recording):
+                yield
+
+    @contextmanager
+    def _answering(self, recording: CassetteGateway) -> Iterator[None]:
+        """Let a cassette answer until the block is left, and verify it if that went well."""
+        self._recordings.append(recording)
         try:
             yield
-            recorded.verify()
+            recording.verify()
         finally:
-            self._responders.remove(recorded)
+            self._recordings.remove(recording)
+
+    def _key(self, api_key: str | None, virtual_key: str | None, slug: str | None) -> str | None:
+        """The provider's key, which is what the gateway makes of a virtual key or a slug."""
+        name = virtual_key or slug
+        if name is None:
+            return api_key
+        found = self._engine.account.integrations.get(name.removeprefix("@"))
+        if found is None:
+            known = name.removeprefix("@")
+            raise LookupError(
+                f"nobody registered the virtual key or slug {known!r}; do so first, with "
+                f'fake.virtual_key({known!r}, provider="openai")'
+            )
+        return found.api_key
 
     def _handle(self) -> Handle:
         return Handle(self._engine.providers.script(Conditions()))

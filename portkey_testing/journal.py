@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from portkey_testing._conversation import ToolExchange, messages_of, tool_exchanges
 from portkey_testing.timeline import Ending, GatewayRequest
 
-__all__ = ["Attempt", "Call", "CallRequest", "Journal", "Route", "ToolExchange", "UpstreamRequest", "Wait"]
+__all__ = [
+    "Attempt",
+    "Call",
+    "CallRequest",
+    "Guardrails",
+    "Journal",
+    "Route",
+    "ToolExchange",
+    "UpstreamRequest",
+    "Wait",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +65,13 @@ class Attempt:
         number: Which attempt at this target, from 1.
         request: What was sent; empty when a cassette is replayed, which knows the gateway's answer only.
         status: What the gateway made of the answer; 408 for a timeout, 500 for a broken connection.
+        failure: What kept the provider from answering, such as `timeout 500 ms` or `connection refused`; else empty.
         cause: Why the gateway did not stop here; empty where it did.
         reply: What answered, as the test wrote it.
         started: Seconds on the clock.
         duration: Seconds until the response headers, or the failure.
         mapping_recorded: The gateway's mapping of this provider is proven by recordings of it.
+        redirects: Where the provider sent the gateway on to.
     """
 
     provider: str
@@ -70,8 +82,43 @@ class Attempt:
     reply: str
     started: float
     duration: float
+    failure: str = ""
     cause: str = ""
     mapping_recorded: bool = True
+    redirects: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Guardrails:
+    """What the guardrails and mutators of a target found, before its first attempt or after one.
+
+    Attributes:
+        target: Path of the target in the config.
+        stage: `input` or `output`.
+        results: What the application is told of each.
+        denied: One that denies failed.
+        started: Seconds on the clock.
+    """
+
+    target: str
+    stage: str
+    results: Sequence[Mapping[str, Any]]
+    denied: bool
+    started: float
+
+    @property
+    def failed(self) -> list[str]:
+        """Ids of those that failed."""
+        return [str(result["id"]) for result in self.results if not result["verdict"]]
+
+    def __str__(self) -> str:
+        if not self.failed:
+            return f"{self.stage} guardrails of {self.target} passed"
+        outcome = "denied" if self.denied else "failed, but do not deny"
+        return f"{self.stage} guardrails of {self.target} {outcome}: {', '.join(self.failed)}"
+
+
+Step: TypeAlias = "Attempt | Wait | Guardrails"
 
 
 @dataclass(slots=True)
@@ -79,12 +126,14 @@ class Route:
     """The way of one call through the gateway's targets.
 
     Attributes:
-        steps: Attempts and waits in the order they happened.
+        steps: Attempts, waits and guardrails in the order they happened.
         target: Path of the target that answered; None if none was reached.
+        cache: What the cache had to do with it, such as `HIT`; None where no target asked for it.
     """
 
-    steps: list[Attempt | Wait] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     target: str | None = None
+    cache: str | None = None
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -93,6 +142,10 @@ class Route:
     @property
     def waits(self) -> list[Wait]:
         return [step for step in self.steps if isinstance(step, Wait)]
+
+    @property
+    def guardrails(self) -> list[Guardrails]:
+        return [step for step in self.steps if isinstance(step, Guardrails)]
 
     @property
     def providers(self) -> list[str]:
@@ -150,6 +203,8 @@ class Call:
         duration: Seconds until the answer was read, closed or broken; None while it is still open.
         closed_early: The application hung up before the end of the answer.
         broke_off: The answer ended before it was complete.
+        response_headers: Headers of the answer, names in lower case.
+        received: The bytes that were delivered of an answer scripted to break off; empty for any other.
     """
 
     number: int
@@ -163,6 +218,16 @@ class Call:
     duration: float | None = None
     closed_early: bool = False
     broke_off: bool = False
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    received: list[bytes] = field(default_factory=list, repr=False)
+
+    @property
+    def partial_text(self) -> str:
+        """What the model had said when a streamed answer broke off."""
+        blocks = b"".join(self.received).decode("utf-8", "replace").split("\n\n")
+        chunks = [_decoded(block.removeprefix("data:").strip().encode()) for block in blocks]
+        choices = [choice for chunk in chunks if isinstance(chunk, dict) for choice in chunk.get("choices") or ()]
+        return "".join((choice.get("delta") or {}).get("content") or "" for choice in choices)
 
     @property
     def tool_exchanges(self) -> list[ToolExchange]:
@@ -177,6 +242,10 @@ class Call:
         self.chunks = ending.frames
         if ending.error is not None:
             self.error = ending.error
+
+    def mermaid(self) -> str:
+        """The call as a Mermaid sequence diagram."""
+        return "\n".join(_mermaid_lines(self))
 
     def __str__(self) -> str:
         return "\n".join(_call_lines(self))
@@ -198,27 +267,81 @@ class Journal:
 
 
 def _call_lines(call: Call) -> Iterator[str]:
-    request = call.request
-    kind = " (stream)" if request.stream else ""
-    asked = f"{request.method} {request.path} {request.model or ''}{kind}".rstrip()
-    yield f"call {call.number} at {call.started:.2f} s: {asked}"
+    yield f"call {call.number} at {call.started:.2f} s: {_asked(call)}"
     for exchange in call.tool_exchanges:
         result = "no result" if exchange.result is None else _brief(exchange.result)
         yield f"│  tool {exchange.name}({_arguments(exchange.arguments)}) gave {result}"
     for step in call.route.steps:
-        if isinstance(step, Wait):
-            yield f"│  wait {step.seconds:g} s ({step.cause})"
-        else:
-            asked = f"{step.provider} {step.target} #{step.number}"
-            yield f"├─ {step.started:.2f} s  {asked}: {step.status}  {_brief(step.reply)}"
-            if step.cause:
-                yield f"│    moved on: {step.cause}"
+        match step:
+            case Wait():
+                yield f"│  wait {step.seconds:g} s ({step.cause})"
+            case Guardrails():
+                yield f"│  {step}"
+            case Attempt():
+                answered = f"{_answered(step)}  {_brief(step.reply)}"
+                yield f"├─ {step.started:.2f} s  {step.provider} {step.target} #{step.number}: {answered}"
+                yield from (f"│    {note}" for note in _notes(step))
     yield f"└─ {_outcome(call)}"
+
+
+def _mermaid_lines(call: Call) -> Iterator[str]:
+    yield "sequenceDiagram"
+    yield "    participant application"
+    yield "    participant gateway"
+    names = {attempt.target: f"p{number}" for number, attempt in enumerate(_first_attempts(call.route))}
+    for attempt in _first_attempts(call.route):
+        yield f"    participant {names[attempt.target]} as {_mermaid(f'{attempt.provider} {attempt.target}')}"
+    yield f"    application->>gateway: {_mermaid(_asked(call))}"
+    for step in call.route.steps:
+        match step:
+            case Wait():
+                yield f"    Note over gateway: {_mermaid(f'wait {step.seconds:g} s, {step.cause}')}"
+            case Guardrails():
+                yield f"    Note over gateway: {_mermaid(str(step))}"
+            case Attempt():
+                name = names[step.target]
+                yield f"    gateway->>{name}: {_mermaid(f'attempt {step.number} at {step.started:.2f} s')}"
+                yield f"    {name}-->>gateway: {_mermaid(f'{_answered(step)} {_brief(step.reply)}')}"
+                yield from (f"    Note over gateway: {_mermaid(note)}" for note in _notes(step))
+    yield f"    gateway-->>application: {_mermaid(_outcome(call))}"
+
+
+def _first_attempts(route: Route) -> list[Attempt]:
+    """The first attempt at each target, in order."""
+    first: dict[str, Attempt] = {}
+    for attempt in route.attempts:
+        first.setdefault(attempt.target, attempt)
+    return list(first.values())
+
+
+def _asked(call: Call) -> str:
+    request = call.request
+    kind = " (stream)" if request.stream else ""
+    return f"{request.method} {request.path} {request.model or ''}{kind}".rstrip()
+
+
+def _answered(attempt: Attempt) -> str:
+    return f"{attempt.status}, {attempt.failure}" if attempt.failure else str(attempt.status)
+
+
+def _notes(attempt: Attempt) -> Iterator[str]:
+    yield from (f"redirected to {url}" for url in attempt.redirects)
+    if not attempt.mapping_recorded:
+        yield f"not recorded: how the real gateway maps {attempt.provider} is taken to be as for OpenAI"
+    if attempt.cause:
+        yield f"moved on: {attempt.cause}"
+
+
+def _mermaid(text: str) -> str:
+    """A text as Mermaid takes it: its own signs as entities, on one line."""
+    return " ".join(text.split()).translate({ord("#"): "#35;", ord(";"): "#59;"})
 
 
 def _outcome(call: Call) -> str:
     took = "still open" if call.duration is None else f"after {call.duration:.2f} s"
     parts = [str(call.status) if call.status is not None else "no answer", took]
+    if call.route.cache is not None:
+        parts.append(f"cache {call.route.cache}")
     if call.request.stream and call.status == 200:
         parts.append(f"{call.chunks} events")
     if call.closed_early:

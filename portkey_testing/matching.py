@@ -6,24 +6,36 @@ Conditions see the attempt as the provider would get it, in OpenAI's shape and a
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
+import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from operator import attrgetter
 from types import FrameType
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from portkey_testing import _conversation as conversation
+from portkey_testing._conversation import ToolExchange
 from portkey_testing.journal import UpstreamRequest
 from portkey_testing.replies import Reply, as_reply
 from portkey_testing.timeline import GatewayRequest
 
+ABSENT: Final = "<absent>"
+"""How a field that is not there is shown."""
 
-@dataclass(frozen=True, slots=True)
+Expected: TypeAlias = str | re.Pattern[str]
+"""A part of a text, or a pattern that is found in it."""
+
+
+@dataclass(frozen=True)
 class AttemptView:
     """One attempt as conditions and reply functions see it.
+
+    What is read from the conversation is read once, however many scripts ask for it.
 
     Attributes:
         provider: Provider of the target, as in the config.
@@ -47,27 +59,58 @@ class AttemptView:
     virtual_key: str | None = None
     request: UpstreamRequest | None = None
 
-    @property
+    @cached_property
     def model(self) -> str | None:
         model = self.params.get("model")
         return model if isinstance(model, str) else None
 
-    @property
+    @cached_property
     def messages(self) -> list[Mapping[str, Any]]:
         return conversation.messages_of(self.params)
 
-    @property
+    @cached_property
     def stream(self) -> bool:
         return self.params.get("stream") is True
 
-    @property
+    @cached_property
     def turn(self) -> int:
+        """Which answer of the model is asked for, from 1."""
         return conversation.turn(self.messages)
+
+    @cached_property
+    def message(self) -> str:
+        """What the user said last."""
+        return conversation.last_user_text(self.messages)
+
+    @cached_property
+    def system(self) -> str:
+        """The system and developer messages, joined by newlines."""
+        return conversation.system_text(self.messages)
+
+    @cached_property
+    def tools(self) -> tuple[str, ...]:
+        """Names of the tools the request offers."""
+        return conversation.tools_offered(self.params)
+
+    @cached_property
+    def tool_exchanges(self) -> list[ToolExchange]:
+        """The tool calls this turn is about, with their results."""
+        return conversation.current_tool_exchanges(self.messages)
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """The request's metadata: the body's, and that of the gateway's header, which wins."""
+        given = self.params.get("metadata")
+        try:
+            routed = json.loads(self.client_request.headers.get("x-portkey-metadata") or "{}")
+        except ValueError:
+            routed = None
+        return {**(given if isinstance(given, dict) else {}), **(routed if isinstance(routed, dict) else {})}
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """The first condition of a script that an attempt did not meet.
+    """A condition of a script that an attempt did not meet.
 
     Attributes:
         condition: Its name.
@@ -80,7 +123,23 @@ class Mismatch:
     actual: object
 
     def __str__(self) -> str:
-        return f"{self.condition} is {self.actual!r}, the script wants {self.expected!r}"
+        return f"{self.condition} is {_shown(self.actual)}, the script wants {_shown(self.expected)}"
+
+
+class Check(NamedTuple):
+    """One condition, ready to be held against an attempt.
+
+    Attributes:
+        name: Its name.
+        expected: What the test declared.
+        actual: What an attempt has.
+        holds: Whether that meets the condition.
+    """
+
+    name: str
+    expected: object
+    actual: Callable[[AttemptView], Any]
+    holds: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,51 +151,274 @@ class Conditions:
         target: Path of the target.
         api_key: Key of the target.
         custom_host: Host of the target.
-        virtual_key: Virtual key that named the target.
         model: Name of the model, `*` and `?` as in file names.
         message: Part of the last user text, or a compiled pattern that is found in it.
+        system: The same of the system and developer messages.
+        tools: Names of tools the request must offer; an empty tuple is for requests that offer none.
+        tool_result: Results of tools called in the last assistant message, by name: part of the result, a pattern found
+            in it, or the JSON value it holds.
         turn: Which answer of the conversation it is, from 1.
         stream: Whether a stream is asked for.
-        tool_result: Results of tools called in the last assistant message: name to a part of the result.
+        metadata: Metadata the request must carry.
+        messages: The whole conversation: as many messages, each with at least these fields.
+        json: Values at paths such as `response_format.type` or `messages[0].content`; a compiled pattern is searched in
+            the text there.
+        predicate: A function of the attempt that says yes.
     """
 
     provider: str | None = None
     target: str | None = None
     api_key: str | None = None
     custom_host: str | None = None
-    virtual_key: str | None = None
     model: str | None = None
-    message: str | re.Pattern[str] | None = None
+    message: Expected | None = None
+    system: Expected | None = None
+    tools: tuple[str, ...] | None = None
+    tool_result: tuple[tuple[str, Expected | Frozen], ...] | None = None
     turn: int | None = None
     stream: bool | None = None
-    tool_result: tuple[tuple[str, str], ...] | None = None
+    metadata: tuple[tuple[str, Frozen], ...] | None = None
+    messages: tuple[Frozen, ...] | None = None
+    json: tuple[tuple[str, re.Pattern[str] | Frozen], ...] | None = None
+    predicate: Callable[[AttemptView], object] | None = None
 
-    def mismatch(self, attempt: AttemptView) -> Mismatch | None:
-        """The first condition that `attempt` does not meet."""
+    def checks(self) -> Iterator[Check]:
+        """The conditions one by one, the cheap ones first."""
         for name in _EQUAL:
-            expected, actual = getattr(self, name), getattr(attempt, name)
-            if expected is not None and expected != actual:
-                return Mismatch(name, expected, actual)
-        if self.model is not None and not fnmatchcase(attempt.model or "", self.model):
-            return Mismatch("model", self.model, attempt.model)
-        if self.message is not None:
-            said = conversation.last_user_text(attempt.messages)
-            found = self.message in said if isinstance(self.message, str) else self.message.search(said)
-            if not found:
-                return Mismatch("message", self.message, said)
-        if self.tool_result is not None:
-            results = {e.name: e.result or "" for e in conversation.current_tool_exchanges(attempt.messages)}
-            for name, part in self.tool_result:
-                if name not in results or part not in results[name]:
-                    return Mismatch("tool_result", {name: part}, results)
-        return None
+            expected = getattr(self, name)
+            if expected is not None:
+                yield Check(name, expected, _attribute(name), _equals(expected))
+        if self.model is not None:
+            yield Check("model", self.model, _attribute("model"), _globs(self.model))
+        for name in ("message", "system"):
+            part = getattr(self, name)
+            if part is not None:
+                yield Check(name, part, _attribute(name), _finds(part))
+        if self.tools is not None:
+            yield Check("tools", list(self.tools), _attribute("tools"), _offers(self.tools))
+        for tool, result in self.tool_result or ():
+            yield Check(f"tool_result[{tool!r}]", _thawed(result), _results_of(tool), _any_result(result))
+        for key, value in self.metadata or ():
+            yield Check(f"metadata[{key!r}]", value.value, _metadata_of(key), _equals(value.value))
+        for path, wanted in self.json or ():
+            holds = _finds(wanted) if isinstance(wanted, re.Pattern) else _equals(wanted.value)
+            yield Check(path, _thawed(wanted), _value_at(path), holds)
+        if self.messages is not None:
+            expected = [message.value for message in self.messages]
+            yield Check("messages", expected, _attribute("messages"), _conversed(expected))
+        if self.predicate is not None:
+            yield Check("predicate", _name_of(self.predicate), self.predicate, bool)
+
+    def mismatches(self, attempt: AttemptView) -> list[Mismatch]:
+        """The conditions that `attempt` does not meet."""
+        return [
+            Mismatch(check.name, check.expected, actual)
+            for check in self.checks()
+            if not check.holds(actual := check.actual(attempt))
+        ]
 
     def __str__(self) -> str:
-        given = [f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) is not None]
+        given = [f"{f.name}={_written(value)}" for f in fields(self) if (value := getattr(self, f.name)) is not None]
         return ", ".join(given) or "any attempt"
 
 
-_EQUAL = ("provider", "target", "api_key", "custom_host", "virtual_key", "turn", "stream")
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A JSON value that can be compared and hashed.
+
+    Attributes:
+        text: It, with sorted keys.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, value: object, where: str) -> Frozen:
+        """Freeze a value.
+
+        Raises:
+            TypeError: JSON cannot carry it.
+        """
+        try:
+            return cls(json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        except (TypeError, ValueError) as cause:
+            raise TypeError(f"when({where}): this cannot become JSON ({cause}): {value!r:.200}") from cause
+
+    @property
+    def value(self) -> Any:
+        return json.loads(self.text)
+
+
+_EQUAL: Final = ("provider", "target", "api_key", "custom_host", "turn", "stream")
+
+
+def conditions(
+    *,
+    tools: Iterable[str] | None = None,
+    tool_result: Mapping[str, object] | None = None,
+    metadata: Mapping[str, object] | None = None,
+    messages: Sequence[Mapping[str, Any]] | None = None,
+    json: Mapping[str, object] | None = None,
+    **plain: Any,
+) -> Conditions:
+    """Conditions as a test writes them, in the form that can be compared and hashed.
+
+    Raises:
+        TypeError: a value cannot be what the condition asks for.
+    """
+    if isinstance(tools, str):
+        raise TypeError(f"when(tools=...) takes the names of tools in a list, not the string {tools!r}")
+    for name in ("message", "system"):
+        value = plain.get(name)
+        if value is not None and not isinstance(value, str | re.Pattern):
+            raise TypeError(f"when({name}=...) takes a part of the text or a compiled pattern, not {value!r}")
+    predicate = plain.get("predicate")
+    if predicate is not None and not callable(predicate):
+        raise TypeError(f"when(predicate=...) takes a function of the attempt, not {predicate!r}")
+    if json is not None:
+        for path in json:
+            _steps(path)
+    return Conditions(
+        tools=None if tools is None else tuple(tools),
+        tool_result=None
+        if tool_result is None
+        else tuple((name, _expected_result(value)) for name, value in tool_result.items()),
+        metadata=None
+        if metadata is None
+        else tuple((key, Frozen.of(value, "metadata=...")) for key, value in metadata.items()),
+        messages=None if messages is None else tuple(Frozen.of(message, "messages=...") for message in messages),
+        json=None if json is None else tuple((path, _pattern_or_value(value)) for path, value in json.items()),
+        **plain,
+    )
+
+
+def _expected_result(value: object) -> Expected | Frozen:
+    return value if isinstance(value, str | re.Pattern) else Frozen.of(value, "tool_result=...")
+
+
+def _pattern_or_value(value: object) -> re.Pattern[str] | Frozen:
+    return value if isinstance(value, re.Pattern) else Frozen.of(value, "json=...")
+
+
+def _attribute(name: str) -> Callable[[AttemptView], Any]:
+    return attrgetter(name)
+
+
+def _equals(expected: object) -> Callable[[Any], bool]:
+    return lambda actual: bool(actual == expected) and isinstance(actual, bool) == isinstance(expected, bool)
+
+
+def _globs(pattern: str) -> Callable[[Any], bool]:
+    if not any(sign in pattern for sign in "*?["):
+        return lambda actual: bool(actual == pattern)
+    compiled = re.compile(fnmatch.translate(pattern))
+    return lambda actual: compiled.match(actual or "") is not None
+
+
+def _finds(part: Expected) -> Callable[[Any], bool]:
+    if isinstance(part, str):
+        return lambda actual: part in actual
+    return lambda actual: isinstance(actual, str) and bool(part.search(actual))
+
+
+def _offers(names: tuple[str, ...]) -> Callable[[Any], bool]:
+    return lambda actual: set(names) <= set(actual) if names else not actual
+
+
+def _results_of(tool: str) -> Callable[[AttemptView], list[str]]:
+    return lambda attempt: [exchange.result or "" for exchange in attempt.tool_exchanges if exchange.name == tool]
+
+
+def _any_result(expected: Expected | Frozen) -> Callable[[Any], bool]:
+    if isinstance(expected, Frozen):
+        return lambda actual: any(_holds_json(result, expected.value) for result in actual)
+    found = _finds(expected)
+    return lambda actual: any(found(result) for result in actual)
+
+
+def _holds_json(text: str, expected: object) -> bool:
+    try:
+        return bool(json.loads(text) == expected)
+    except ValueError:
+        return False
+
+
+def _metadata_of(key: str) -> Callable[[AttemptView], Any]:
+    return lambda attempt: attempt.metadata.get(key, ABSENT)
+
+
+def _value_at(path: str) -> Callable[[AttemptView], Any]:
+    steps = _steps(path)
+
+    def value(attempt: AttemptView) -> Any:
+        found: Any = attempt.params
+        for step in steps:
+            if isinstance(step, int):
+                found = found[step] if isinstance(found, list) and -len(found) <= step < len(found) else ABSENT
+            else:
+                found = found.get(step, ABSENT) if isinstance(found, Mapping) else ABSENT
+        return found
+
+    return value
+
+
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d+)\]")
+
+
+def _steps(path: str) -> list[str | int]:
+    """The steps of a path.
+
+    Raises:
+        ValueError: it is none.
+    """
+    rest = path.removeprefix("$").removeprefix(".")
+    steps: list[str | int] = []
+    position = 0
+    while position < len(rest):
+        match = _STEP.match(rest, position)
+        if match is None:
+            break
+        steps.append(match.group(1) if match.group(2) is None else int(match.group(2)))
+        position = match.end()
+    if not steps or position < len(rest):
+        raise ValueError(f"when(json=...): {path!r} is no path such as 'messages[0].content' or 'response_format.type'")
+    return steps
+
+
+def _conversed(expected: list[Any]) -> Callable[[Any], bool]:
+    return lambda actual: (
+        len(actual) == len(expected)
+        and all(conversation.has_fields(message, wanted) for message, wanted in zip(actual, expected, strict=True))
+    )
+
+
+def _thawed(value: object) -> object:
+    return value.value if isinstance(value, Frozen) else value
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    code = getattr(function, "__code__", None)
+    name = getattr(function, "__qualname__", repr(function))
+    return name if code is None else f"{name} at {code.co_filename}:{code.co_firstlineno}"
+
+
+def _shown(value: object, width: int = 200) -> str:
+    if isinstance(value, re.Pattern):
+        return f"a match of {value.pattern!r}"
+    text = repr(value)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        if all(isinstance(item, tuple) for item in value) and value:
+            return "{" + ", ".join(f"{key!r}: {_written(item)}" for key, item in value) + "}"
+        return "[" + ", ".join(_written(item) for item in value) + "]"
+    if isinstance(value, Frozen):
+        return _shown(value.value, 60)
+    if isinstance(value, re.Pattern):
+        return f"re.compile({value.pattern!r})"
+    return _name_of(value) if callable(value) else _shown(value, 80)
 
 
 @dataclass(slots=True)
@@ -154,13 +436,35 @@ class Queued:
     declared: str
 
 
-@dataclass(slots=True)
 class Script:
-    """What one handle has been told to answer."""
+    """What one handle has been told to answer.
 
-    conditions: Conditions
-    queue: deque[Queued] = field(default_factory=deque)
-    standby: Queued | None = None
+    Attributes:
+        conditions: What an attempt must be like.
+        declared: File and line of the test where it was first named.
+        queue: The replies still to come.
+        standby: What it answers when the queues are used up.
+        answered: How many attempts it has answered.
+        part: What the last user text must hold, where that is asked for: most scripts are told apart by it alone, so it
+            is looked at before anything else.
+    """
+
+    __slots__ = ("_checks", "answered", "conditions", "declared", "part", "queue", "standby")
+
+    def __init__(self, conditions: Conditions, declared: str) -> None:
+        self.conditions = conditions
+        self.declared = declared
+        self.queue: deque[Queued] = deque()
+        self.standby: Queued | None = None
+        self.answered = 0
+        self.part = conditions.message if isinstance(conditions.message, str) else None
+        self._checks = tuple(
+            (check.actual, check.holds) for check in conditions.checks() if check.name != "message" or self.part is None
+        )
+
+    def matches(self, attempt: AttemptView) -> bool:
+        """Whether an attempt meets all conditions but `part`."""
+        return all(holds(actual(attempt)) for actual, holds in self._checks)
 
     def head(self) -> Queued | None:
         """The next of the queue."""
@@ -168,6 +472,7 @@ class Script:
 
     def use(self, queued: Queued) -> None:
         """Count one use of a reply; one that stands by is never used up."""
+        self.answered += 1
         if queued is self.head():
             queued.left -= 1
             if not queued.left:
@@ -194,28 +499,44 @@ class Scripts:
 
     def __init__(self) -> None:
         self._scripts: dict[Conditions, Script] = {}
+        # Another thread may add scripts while this one looks for one: a list that only grows can be walked meanwhile.
+        self._ordered: list[Script] = []
 
     def script(self, conditions: Conditions) -> Script:
         """The script with exactly these conditions, made if it is not there."""
-        return self._scripts.setdefault(conditions, Script(conditions))
+        script = self._scripts.get(conditions)
+        if script is None:
+            script = self._scripts.setdefault(conditions, Script(conditions, caller()))
+            self._ordered.append(script)
+        return script
 
     def find(self, attempt: AttemptView) -> Match | None:
         """What answers `attempt`; it stays in its queue until it is used."""
-        matching = [script for script in self if script.conditions.mismatch(attempt) is None]
-        for script in matching:
-            if (queued := script.head()) is not None:
+        standby: Match | None = None
+        said = attempt.message
+        for script in self._ordered:
+            if script.part is not None and script.part not in said:
+                continue
+            queued = script.head()
+            if queued is None and (standby is not None or script.standby is None):
+                continue
+            if not script.matches(attempt):
+                continue
+            if queued is not None:
                 return Match(script, queued)
-        return next((Match(script, script.standby) for script in matching if script.standby), None)
+            if script.standby is not None:
+                standby = Match(script, script.standby)
+        return standby
 
     def unused(self) -> list[tuple[Conditions, Queued]]:
         """The queued replies that no attempt has used up."""
         return [(script.conditions, queued) for script in self for queued in script.queue]
 
     def __iter__(self) -> Iterator[Script]:
-        return iter(self._scripts.values())
+        return iter(self._ordered)
 
     def __len__(self) -> int:
-        return len(self._scripts)
+        return len(self._ordered)
 
 
 class Handle:
@@ -249,11 +570,6 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"<scripts for {self._script.conditions}>"
-
-
-def results_condition(value: Mapping[str, str] | None) -> tuple[tuple[str, str], ...] | None:
-    """Tool results as a condition that can be compared and hashed."""
-    return None if value is None else tuple((name, str(part)) for name, part in value.items())
 
 
 def caller() -> str:

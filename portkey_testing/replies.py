@@ -6,33 +6,43 @@ when one is made is checked then; what depends on the request it answers is chec
 
     "hello"                                   text
     tool_call("get_weather", city="Oslo")     a tool call; join several, and text, with +
+    refusal(...), reasoning(...), audio(...)  what else a model says
+    parsed({...})                             structured output, from a dict or a pydantic object
+    choices("one", "two")                     the answers to a request with n=2
+    recorded("cassettes/x.yaml", 2)           an answer that was once real
     error("rate_limited", retry_after=20)     an error in the provider's own words
     status(503)                               a bare status
-    fault("refused")                          a broken connection
+    fault("refused")                          a broken connection, or a damaged answer
     native({...}), native(events=[...])       the provider's own bytes
-    {...}                                     a whole completion, in OpenAI's shape
+    {...}, chunks({...}, {...})               a whole completion or its chunks, in OpenAI's shape
     lambda attempt: ...                       any of these, made from the attempt
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from portkey_testing import faults
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from portkey_testing.matching import AttemptView
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 By: TypeAlias = str | int | tuple[str, ...]
 
-CHUNKINGS: Final = ("word", "char", "whole")
+STOCK: Final = "This is an answer that something happens to on its way."
+"""What is said where a fault needs an answer to strike."""
+
+CHUNKINGS: Final = ("word", "char", "token", "whole", "random")
 """The named ways of cutting a text into pieces; a number is a fixed size, a list the pieces themselves."""
 
 
@@ -41,16 +51,29 @@ class Pace:
     """How an answer is cut into chunks and spread over time when it is streamed.
 
     Attributes:
-        by: `word`, `char`, `whole`, a number of characters, or the pieces themselves.
+        by: `word`, `char`, `token` (pieces of up to four characters, as tokenizers make them), `whole` (one chunk),
+            `random` (1 to 12 characters, from the seed), a number of characters, or the pieces themselves.
         ttft: Seconds from the headers to the first piece.
         tps: Pieces per second after that; None is without a pause.
         jitter: Each pause varies by up to this share of itself, both ways.
+        reads: Bytes per read, wherever that cuts: within an event, a line or a character; `random` is 1 to 64 of them,
+            from the seed. None is one event per read.
+        comments: A comment stands before every event.
+        keepalive: Seconds of silence after which a comment comes, and again.
     """
 
     by: By = "word"
     ttft: float = 0.0
     tps: float | None = None
     jitter: float = 0.0
+    reads: int | Literal["random"] | None = None
+    comments: bool = False
+    keepalive: float | None = None
+
+    @property
+    def travels(self) -> bool:
+        """Its bytes arrive otherwise than one event after the other."""
+        return self.reads is not None or self.comments or self.keepalive is not None
 
     def __post_init__(self) -> None:
         if isinstance(self.by, str) and self.by not in CHUNKINGS:
@@ -63,6 +86,10 @@ class Pace:
             raise ValueError(f"streamed(tps=...) is a number of pieces per second above 0, not {self.tps!r}")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"streamed(jitter=...) is a share from 0 to 1, not {self.jitter!r}")
+        if self.reads not in (None, "random") and not (isinstance(self.reads, int) and self.reads >= 1):
+            raise ValueError(f"streamed(reads=...) is a number of bytes from 1 on, or 'random', not {self.reads!r}")
+        if self.keepalive is not None and self.keepalive <= 0:
+            raise ValueError(f"streamed(keepalive=...) is a number of seconds above 0, not {self.keepalive!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +114,8 @@ class Delivery:
         headers: Added to the provider's own.
         pace: Chunks and their timing.
         broken: Where it breaks off, if it does.
-        usage: Token counts given instead of counted.
+        damage: What is wrong with its content, see `portkey_testing.faults`.
+        usage: Token counts given instead of counted, as JSON.
         repeat: How many attempts it answers.
     """
 
@@ -95,7 +123,8 @@ class Delivery:
     headers: Headers = ()
     pace: Pace = field(default_factory=Pace)
     broken: Break | None = None
-    usage: tuple[tuple[str, int], ...] | None = None
+    damage: str | None = None
+    usage: str | None = None
     repeat: int = 1
 
 
@@ -118,21 +147,42 @@ class Reply:
         ttft: float = 0.0,
         tps: float | None = None,
         jitter: float = 0.0,
+        reads: int | Literal["random"] | None = None,
+        comments: bool = False,
+        keepalive: float | None = None,
     ) -> Self:
         """Cut and pace the chunks of a streamed answer; a plain one is not affected. See `Pace`."""
         chunking = by if isinstance(by, str | int) else tuple(by)
-        return self._with(pace=Pace(chunking, ttft, tps, jitter))
+        return self._with(pace=Pace(chunking, ttft, tps, jitter, reads, comments, keepalive))
 
     def cut(self, *, chunks: int, fault: str = "dropped") -> Self:
-        """The provider's connection breaks after that many content chunks; a plain answer breaks within its body."""
+        """The provider's connection breaks after that many content chunks; a plain answer breaks within its body.
+
+        Raises:
+            ValueError: the number is negative, or `fault` is no wire fault of a body.
+        """
         if chunks < 0:
             raise ValueError(f"cut(chunks=...) is a number of content chunks from 0 on, not {chunks!r}")
-        faults.wire_fault(fault)
+        if faults.wire_fault(fault).phase != "body":
+            raise ValueError(f"cut(fault={fault!r}): that strikes before the body; script it with fault({fault!r})")
         return self._with(broken=Break(chunks, fault))
 
-    def with_usage(self, *, prompt_tokens: int, completion_tokens: int) -> Self:
-        """Give the token counts instead of having them counted."""
-        return self._with(usage=(("prompt_tokens", prompt_tokens), ("completion_tokens", completion_tokens)))
+    def damaged(self, name: str) -> Self:
+        """The answer arrives whole, with something wrong inside, see `portkey_testing.faults`.
+
+        Raises:
+            ValueError: there is no damage of that name.
+        """
+        return self._with(damage=faults.damage(name).name)
+
+    def with_usage(self, *, prompt_tokens: int, completion_tokens: int, **details: Any) -> Self:
+        """Give the token counts instead of having them counted; `details` are further fields of the usage.
+
+        Raises:
+            TypeError: a detail cannot become JSON.
+        """
+        given = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, **details}
+        return self._with(usage=_json(given, "with_usage()"))
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """Add response headers to the provider's own."""
@@ -187,23 +237,78 @@ class ToolCall:
     call_id: str | None = None
 
 
-Part: TypeAlias = Text | Refusal | ToolCall
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What the model thinks before it says something."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Speech.
+
+    Attributes:
+        text: What is said.
+        data: The sound, in Base64.
+    """
+
+    text: str
+    data: str
+
+
+Part: TypeAlias = Text | Refusal | ToolCall | Reasoning | Audio
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Reply):
-    """What a model says: text, refusal and tool calls, in order. `+` joins two."""
+    """What a model says: text, refusal, tool calls and so on, in order. `+` joins two.
+
+    Attributes:
+        parts: What it says.
+        finish_reason: Why it stops, in OpenAI's words; made up if None.
+        structured: It is structured output: the request must have asked for it.
+        logprobs: Tokens of the text with their log probabilities; made up if None, where the request asks for them.
+        others: Further choices, for a request with n > 1.
+    """
 
     parts: tuple[Part, ...]
     finish_reason: str | None = None
+    structured: bool = False
+    logprobs: tuple[tuple[str, float], ...] | None = None
+    others: tuple[Answer, ...] = ()
 
     def __add__(self, other: Answer | str) -> Answer:
         """Both, one after the other; the delivery is that of the left one."""
         more = text(other) if isinstance(other, str) else other
-        return replace(self, parts=self.parts + more.parts, finish_reason=self.finish_reason or more.finish_reason)
+        return replace(
+            self,
+            parts=self.parts + more.parts,
+            finish_reason=self.finish_reason or more.finish_reason,
+            structured=self.structured or more.structured,
+        )
+
+    def __radd__(self, other: str) -> Answer:
+        return text(other) + self
+
+    def finished(self, reason: str) -> Answer:
+        """The model stops for that reason, such as `length` or `content_filter`."""
+        return replace(self, finish_reason=reason)
+
+    def with_logprobs(self, *tokens: tuple[str, float]) -> Answer:
+        """Give the tokens of the text and their log probabilities, for requests that ask for them.
+
+        Raises:
+            ValueError: the tokens do not make up the text.
+        """
+        said = "".join(token for token, _ in tokens)
+        if said != self.text:
+            raise ValueError(f"with_logprobs(): the tokens make up {said!r}, the text is {self.text!r}")
+        return replace(self, logprobs=tuple(tokens))
 
     def __str__(self) -> str:
-        return " + ".join(_written(part) for part in self.parts)
+        said = " + ".join(_written(part) for part in self.parts) + _modifiers(self.delivery)
+        return f"choices({', '.join(map(str, (said, *self.others)))})" if self.others else said
 
     @property
     def text(self) -> str:
@@ -223,6 +328,38 @@ class Completion(Reply):
 
     def __str__(self) -> str:
         return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks(Reply):
+    """Chunks of a streamed completion in OpenAI's shape, each as JSON text.
+
+    Attributes:
+        items: The chunks.
+        done: `[DONE]` follows.
+    """
+
+    items: tuple[str, ...]
+    done: bool = True
+
+    def __str__(self) -> str:
+        return f"chunks of {len(self.items)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Reply):
+    """An answer taken from a cassette.
+
+    Attributes:
+        cassette: Path of the file.
+        number: Which interaction, from 1.
+    """
+
+    cassette: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"recorded({self.cassette!r}, {self.number})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +388,7 @@ class Native(Reply):
     Attributes:
         status: HTTP status.
         content_type: None sends none.
-        body: The body, for a plain answer.
+        body: The body, for a plain answer; None is what belongs to the status.
         events: The events as they are written, each with its separator, for a streamed one.
     """
 
@@ -262,7 +399,7 @@ class Native(Reply):
     gap: float = 0.0
 
     def __str__(self) -> str:
-        return f"status({self.status})" if self.body == "" else f"native(status={self.status})"
+        return f"status({self.status})" if not self.body and self.events is None else f"native(status={self.status})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +434,44 @@ def refusal(content: str) -> Answer:
     if not isinstance(content, str):
         raise TypeError(f"refusal() takes a string, not {_kind(content)}")
     return Answer(parts=(Refusal(content),))
+
+
+def reasoning(content: str) -> Answer:
+    """The model thinks `content`; join what it says then with `+`."""
+    if not isinstance(content, str):
+        raise TypeError(f"reasoning() takes a string, not {_kind(content)}")
+    return Answer(parts=(Reasoning(content),))
+
+
+def audio(transcript: str, data: bytes = b"") -> Answer:
+    """The model speaks: `transcript` is what it says, `data` the sound."""
+    if not isinstance(transcript, str):
+        raise TypeError(f"audio() takes the transcript first, not {_kind(transcript)}")
+    return Answer(parts=(Audio(transcript, base64.b64encode(data).decode()),))
+
+
+def parsed(value: object) -> Answer:
+    """Structured output: a dict, a list or a pydantic object, as the JSON text a model writes.
+
+    Raises:
+        TypeError: it cannot become JSON.
+    """
+    dump = getattr(value, "model_dump_json", None)
+    return Answer(parts=(Text(dump() if dump is not None else _json(value, "parsed()")),), structured=True)
+
+
+def choices(*answers: object) -> Answer:
+    """The choices of a request with n > 1, in order; the delivery is that of the first.
+
+    Raises:
+        TypeError: something is nothing a model says.
+    """
+    made = [as_reply(answer) for answer in answers]
+    wrong = next((answer for answer in made if not isinstance(answer, Answer)), None)
+    if not made or wrong is not None:
+        raise TypeError(f"choices() takes what a model says: texts, tool calls and the like, not {wrong}")
+    first, *others = [answer for answer in made if isinstance(answer, Answer)]
+    return replace(first, others=tuple(others))
 
 
 def tool_call(
@@ -352,9 +527,46 @@ def completion(body: Mapping[str, Any]) -> Completion:
     try:
         ChatCompletions.model_validate_json(written)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, issue['loc']))}: {issue['msg']}" for issue in error.errors())
-        raise ValueError(f"a dict as reply is a whole chat completion; this one is none: {problems}") from error
+        words = f"a dict as reply is a whole chat completion; this one is none: {_problems(error)}"
+        raise ValueError(words) from error
     return Completion(body=written)
+
+
+def chunks(*items: Mapping[str, Any], done: bool = True) -> Chunks:
+    """Chunks of a streamed completion, in OpenAI's shape; to a request for a plain answer, what they amount to.
+
+    Raises:
+        TypeError: one holds something JSON cannot carry.
+        ValueError: one is not a chunk the client's own model accepts, or there is none.
+    """
+    from pydantic import ValidationError
+
+    from portkey_client.types import ChatCompletionChunk
+
+    if not items:
+        raise ValueError("chunks() takes at least one chunk")
+    written = tuple(_json(dict(item), f"chunks(): number {number}") for number, item in enumerate(items, 1))
+    for number, item in enumerate(written, 1):
+        try:
+            ChatCompletionChunk.model_validate_json(item)
+        except ValidationError as error:
+            raise ValueError(f"chunks(): number {number} is no chunk: {_problems(error)}") from error
+    return Chunks(items=written, done=done)
+
+
+def recorded(cassette: str | Path, number: int = 1) -> Recorded:
+    """The answer of interaction `number`, from 1, of a cassette: status, headers and body or events, as they came.
+
+    It was the gateway's answer, so it is taken as it is: on either leg nothing is translated.
+
+    Raises:
+        CassetteError: the file is no cassette, or is damaged.
+        LookupError: it has no such interaction, or that one failed without an answer.
+    """
+    from portkey_testing._replayed import recorded_answer
+
+    recorded_answer(str(cassette), number)
+    return Recorded(cassette=str(cassette), number=number)
 
 
 def error(name: str, *, retry_after: float | None = None, message: str | None = None) -> ErrorReply:
@@ -363,22 +575,24 @@ def error(name: str, *, retry_after: float | None = None, message: str | None = 
     Raises:
         ValueError: the catalogue has no error of that name.
     """
-    known = sorted({known for catalogue in error_catalogue().values() for known in catalogue})
+    known = {known for catalogue in error_catalogue().values() for known in catalogue}
     if name not in known:
-        import difflib
-
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"no provider error is called {name!r}.{hint} There are: {', '.join(known)}.")
+        raise faults.unknown("provider error", name, sorted(known))
     if retry_after is not None and retry_after < 0:
         raise ValueError(f"error(retry_after=...) is a number of seconds from 0 on, not {retry_after!r}")
     return ErrorReply(name=name, retry_after=retry_after, message=message)
 
 
-def status(code: int, body: str | Mapping[str, Any] = "", *, content_type: str | None = None) -> Native:
-    """A bare status, with `body` as JSON where it is a mapping and as text otherwise."""
+def status(code: int, body: str | Mapping[str, Any] | None = None, *, content_type: str | None = None) -> Native:
+    """A status, with `body` as JSON where it is a mapping and as text otherwise.
+
+    Without a body, a provider gives its own kind of error with it, as providers do: the gateway makes a 500 of an error
+    it cannot read.
+    """
     if not _is_status(code):
         raise ValueError(f"status() takes an HTTP status, not {code!r}")
+    if body is None:
+        return Native(status=code, content_type=content_type)
     if isinstance(body, str):
         return Native(status=code, content_type=content_type or ("text/plain" if body else None), body=body)
     return Native(status=code, content_type=content_type or "application/json", body=_json(body, "status()"))
@@ -412,13 +626,17 @@ def native(
     return Native(status=status, content_type=content_type or "application/json", body=encoded)
 
 
-def fault(name: str) -> FaultReply:
-    """A broken connection, see `portkey_testing.faults`.
+def fault(name: str) -> Reply:
+    """A broken connection, or a stock answer that arrives damaged, see `portkey_testing.faults`.
 
     Raises:
         ValueError: there is no fault of that name.
     """
-    return FaultReply(name=faults.wire_fault(name).name)
+    if name in faults.DAMAGES:
+        return text(STOCK).damaged(name)
+    if name not in faults.CATALOGUE:
+        raise faults.unknown("fault", name, [*faults.CATALOGUE, *faults.DAMAGES])
+    return FaultReply(name=name)
 
 
 def as_reply(value: object) -> Reply:
@@ -447,9 +665,8 @@ def as_reply(value: object) -> Reply:
     if hasattr(value, "model_dump") and hasattr(value, "choices"):
         return completion(value.model_dump(mode="json", exclude_unset=True))
     raise TypeError(
-        f"a reply is a string, a reply of portkey_testing.replies, a completion as a dict, a status as an "
-        f"int, a list of "
-        f"texts and tool calls, or a function of the attempt; not {_kind(value)}: {value!r:.100}"
+        "a reply is a string, a reply of portkey_testing.replies, a completion as a dict, a status as an int, a list "
+        f"of texts and tool calls, or a function of the attempt; not {_kind(value)}: {value!r:.100}"
     )
 
 
@@ -487,11 +704,27 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, issue['loc']))}: {issue['msg']}" for issue in error.errors())
+
+
 def _written(part: Part) -> str:
     match part:
         case ToolCall(name, arguments):
             return f"tool_call({name!r}, {arguments})"
-        case Text(content):
-            return f"text({content!r})"
-        case Refusal(content):
-            return f"refusal({content!r})"
+        case Audio(content):
+            return f"audio({content!r})"
+        case _:
+            return f"{type(part).__name__.lower()}({part.text!r})"
+
+
+def _modifiers(delivery: Delivery) -> str:
+    """What a test wrote behind a reply, as far as it decides what arrives."""
+    written = ""
+    if delivery.delay:
+        written += f".delayed({delivery.delay:g})"
+    if delivery.broken is not None:
+        written += f".cut(chunks={delivery.broken.chunks})"
+    if delivery.damage is not None:
+        written += f".damaged({delivery.damage!r})"
+    return written

@@ -1,4 +1,4 @@
-"""Doubles for the client's tests: a gateway that answers from a queue, a clock that does not wait, and both kinds of client."""
+"""Doubles for the client's tests: a gateway that answers from a queue, a clock that never waits, both clients."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ def sse(*events: Any, done: bool = True) -> bytes:
     return b"".join(block + b"\n\n" for block in [*blocks, *([b"data: [DONE]"] if done else [])])
 
 
+Piece = bytes | Exception | Callable[[], None]
+
+
 class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body in pieces, for both kinds of client; an exception among the pieces is raised in its place.
 
@@ -52,7 +55,7 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         closed: Whether the client has let go of it.
     """
 
-    def __init__(self, *pieces: bytes | Exception | Callable[[], None]) -> None:
+    def __init__(self, *pieces: Piece) -> None:
         self.pieces = pieces
         self.closed = False
 

@@ -26,6 +26,7 @@ def error_of(side: Side, gateway: Gateway, **params: Any) -> p.APIError:
 
 
 def status(code: int, body: Any = None, **headers: str) -> httpx.Response:
+    """An answer with this status; bytes are the body as it is."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return httpx.Response(
         code, content=content, headers={**JSON, **{k.replace("_", "-"): v for k, v in headers.items()}}
@@ -310,6 +311,23 @@ def test_retries_are_set_per_client_and_per_call(side: Side) -> None:
     with pytest.raises(p.APITimeoutError):
         side.create(side.client(gateway), max_retries=policy)
     assert 2 == len(gateway.requests)
+
+
+@sides
+def test_an_error_of_the_second_answer_counts_both_attempts(side: Side) -> None:
+    """`attempts` is how often was sent, whatever went wrong in the end."""
+    error = error_of(side, Gateway(httpx.Response(502), status(200, b"{}")))
+
+    assert (p.APIResponseValidationError, 2) == (type(error), error.attempts)
+
+
+@sides
+def test_the_provider_in_a_body_is_a_fact_of_the_gateway(side: Side) -> None:
+    """Without the header, the gateway's error bodies still name their provider."""
+    error = error_of(side, Gateway(status(400, {"error": {"message": "no"}, "provider": "groq"})))
+
+    assert "groq" == error.gateway.provider
+    assert "provider groq" in str(error)
 
 
 @sides

@@ -1,57 +1,51 @@
 """Anthropic's Messages API, and what the gateway makes of it on both ways.
 
-As Portkey's open-source gateway 1.15.2 was seen to translate; `strict` is its `strict_open_ai_compliance`.
+As Portkey's open-source gateway 1.15.2 was seen to translate; `strict` is its `strict_open_ai_compliance`. What it
+sends is `anthropic_request`.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from portkey_testing import _synth
-from portkey_testing._dialects.base import Stamps, bounded
+from portkey_testing._dialects import anthropic_request
+from portkey_testing._dialects.base import (
+    Stamps,
+    UnmappableError,
+    error,
+    finish_reason,
+    invalid,
+    present,
+    upstream,
+)
+from portkey_testing._dialects.tables import Table, host
 from portkey_testing._encode import DONE, compact, event
+from portkey_testing._javascript import MISSING
 from portkey_testing._policy import Target
 from portkey_testing.journal import UpstreamRequest
-from portkey_testing.replies import Answer, ToolCall
+from portkey_testing.replies import Answer, Reasoning, ToolCall
 from portkey_testing.timeline import Cut, Frame, GatewayRequest
 
-HOST: Final = "https://api.anthropic.com/v1"
 VERSION: Final = "2023-06-01"
 BETA: Final = "messages-2023-12-15"
 
-FINISH_REASONS: Final[Mapping[str, str]] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "tool_use": "tool_calls",
-}
-"""What a strict gateway calls Anthropic's stop reasons; one it does not know is `stop`."""
+SIGNATURE: Final = "sig_fake"
+"""What Anthropic signs a block of thinking with."""
 
 _STOP_REASONS: Final[Mapping[str, str]] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+_SILENT: Final = ("event: ping", "event: content_block_stop")
+_READ: Final = ("content_block_delta", "content_block_start", "message_delta", "message_start", "error")
+_CACHED: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
-_AS_THEY_ARE: Final = ("model", "max_tokens", "top_p", "top_k", "stream", "thinking")
 
-_DATA_URL = re.compile(r"data:([^;,]+);base64,(.*)", re.DOTALL)
+class _Speaker:
+    """What a model says, in Anthropic's words."""
 
-
-class AnthropicDialect:
+    speaks = True
     recorded = True
-
-    def request(self, target: Target, params: Mapping[str, Any], client: GatewayRequest) -> UpstreamRequest:
-        given = client.headers if target.from_headers else {}
-        headers = {
-            "content-type": "application/json",
-            "anthropic-version": given.get("anthropic-version") or str(params.get("anthropic_version") or VERSION),
-            "anthropic-beta": given.get("anthropic-beta") or str(params.get("anthropic_beta") or BETA),
-        }
-        key = target.api_key or given.get("x-api-key")
-        if key is not None:
-            headers["x-api-key"] = key
-        return UpstreamRequest("POST", (target.custom_host or HOST) + "/messages", headers, _request_body(params))
 
     def completion(self, answer: Answer, params: Mapping[str, Any], stamps: Stamps) -> dict[str, Any]:
         prompt, completion = _synth.usage(answer, params)
@@ -80,6 +74,7 @@ class AnthropicDialect:
         }
         yield Frame(0.0, _event("message_start", message=message))
         position = -1
+        thinking = False
         for piece in _synth.pieces(answer, stamps.random):
             if isinstance(piece, Cut):
                 yield piece
@@ -87,279 +82,163 @@ class AnthropicDialect:
             gap, at, part, text = piece
             if at != position:
                 if position >= 0:
-                    yield Frame(0.0, _event("content_block_stop", index=position))
-                position = at
+                    yield from _closed(position, thinking=thinking)
+                position, thinking = at, isinstance(part, Reasoning)
                 yield Frame(gap, _event("content_block_start", index=at, content_block=_opening(part, stamps)))
                 gap = 0.0
-            delta = (
-                {"type": "input_json_delta", "partial_json": text}
-                if isinstance(part, ToolCall)
-                else {"type": "text_delta", "text": text}
-            )
-            yield Frame(gap, _event("content_block_delta", index=at, delta=delta))
+            yield Frame(gap, _event("content_block_delta", index=at, delta=_delta(part, text)))
         if position >= 0:
-            yield Frame(0.0, _event("content_block_stop", index=position))
+            yield from _closed(position, thinking=thinking)
         stop = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
         yield Frame(0.0, _event("message_delta", delta=stop, usage={"output_tokens": completion}))
         yield Frame(0.0, _event("message_stop"))
 
-    def client_json(self, provider: str, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
-        if status != 200 and isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
-            error = body["error"]
-            return _error(provider, f"{provider} error: {error.get('message')}", error.get("type"))
-        if not isinstance(body, Mapping) or not isinstance(body.get("content"), list):
-            return _error(provider, f"Invalid response received from {provider}: {compact(body)}", None)
-        blocks = [block for block in body["content"] if isinstance(block, Mapping)]
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text"),
-        }
-        if not strict:
-            message["content_blocks"] = [block for block in blocks if block.get("type") != "tool_use"]
-        calls = [_client_call(block) for block in blocks if block.get("type") == "tool_use"]
-        if calls:
-            message["tool_calls"] = calls
-        usage = body.get("usage") or {}
-        return {
-            "id": body.get("id"),
-            "object": "chat.completion",
-            "created": stamps.created,
-            "model": body.get("model"),
-            "provider": provider,
-            "choices": [
-                {
-                    "message": message,
-                    "index": 0,
-                    "logprobs": None,
-                    "finish_reason": _finish_reason(body.get("stop_reason"), strict=strict),
-                }
-            ],
-            "usage": _client_usage(usage, usage.get("output_tokens", 0)),
-        }
 
-    def client_stream(
-        self, provider: str, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps
-    ) -> Iterator[Frame | Cut]:
-        translation = _StreamTranslation(provider, stamps, strict=strict)
+class AnthropicDialect(_Speaker):
+    """Chat completions, answered by Anthropic's messages."""
+
+    translates = True
+    translates_streams = True
+
+    def request(self, target: Target, params: Mapping[str, Any], client: GatewayRequest) -> UpstreamRequest:
+        url = (target.custom_host or host("anthropic")) + "/messages"
+        headers = anthropic_headers(target, params, client)
+        return upstream(url, headers, anthropic_request.body(params), target=target, client=client)
+
+    def client_json(self, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
+        if not isinstance(body, Mapping | list):
+            raise UnmappableError("a bare value is no message")
+        if not isinstance(body, Mapping):
+            return invalid("anthropic", compact(body))
+        if status != 200 and "error" in body:
+            return error("anthropic", body["error"], only=("type",))
+        if "content" not in body:
+            return invalid("anthropic", compact(body))
+        return _completion(body, strict=strict, stamps=stamps)
+
+    def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+        translation = _StreamTranslation(stamps, strict=strict)
         gap = 0.0
         for step in frames:
             gap += step.gap
             if isinstance(step, Cut):
                 break
+            if not step.data:
+                continue
             try:
-                written = b"".join(translation.chunks(step.data))
-            except ValueError:
+                written = translation.chunk(step.data.decode("utf-8", "replace"))
+            except (ValueError, UnmappableError):
                 # An event it cannot read ends the client's stream, as if it were over.
                 break
             if written:
                 yield Frame(gap, written)
                 gap = 0.0
         else:
+            if gap:
+                yield Frame(gap, b"")
             return
         yield Cut(gap, "end")
 
 
-class _StreamTranslation:
-    """Anthropic's events to chunks; it carries what a chunk needs from the events before it."""
+class AnthropicMessagesDialect(_Speaker):
+    """Anthropic's own routes: what fits its table goes out, and answers come back as they are.
 
-    def __init__(self, provider: str, stamps: Stamps, *, strict: bool) -> None:
-        self._strict = strict
-        self._shared: dict[str, Any] = {
-            "id": f"{provider}-{stamps.milliseconds}",
-            "object": "chat.completion.chunk",
-            "created": stamps.created,
-        }
-        self._provider = provider
-        self._model: Any = None
-        self._usage: Mapping[str, Any] = {}
-        self._tools = -1
+    Args:
+        endpoint: The kind of request.
+        table: What the gateway sends for it.
+    """
 
-    def chunks(self, data: bytes) -> Iterator[bytes]:
-        """The chunks for the events in `data`.
+    translates_streams = False
 
-        Raises:
-            ValueError: an event holds no JSON.
-        """
-        for block in data.decode("utf-8", "replace").split("\n\n"):
-            lines = [line[5:].strip() for line in block.split("\n") if line.startswith("data:")]
-            if lines:
-                yield from self._event(json.loads("\n".join(lines)))
+    def __init__(self, endpoint: str, table: Table) -> None:
+        self._table = table
+        self.translates = endpoint == "messages"
+        self.speaks = endpoint == "messages"
 
-    def _event(self, event_: Mapping[str, Any]) -> Iterator[bytes]:
-        match event_.get("type"):
-            case "message_start":
-                message = event_["message"]
-                self._model = message.get("model")
-                self._usage = message.get("usage") or {}
-                yield self._delta({"content": "", "role": "assistant"})
-            case "content_block_start":
-                yield self._delta(self._block_started(event_))
-            case "content_block_delta":
-                yield self._delta(self._block_delta(event_))
-            case "message_delta":
-                yield self._finished(event_)
-            case "message_stop":
-                yield DONE
-            case "error":
-                choice = {"finish_reason": event_["error"].get("type"), "delta": {"content": ""}}
-                yield self._chunk(choice, model="")
-                yield DONE
+    def request(self, target: Target, params: Mapping[str, Any], client: GatewayRequest) -> UpstreamRequest:
+        url = self._table.url(target.custom_host, client.url)
+        headers = anthropic_headers(target, params, client)
+        return upstream(url, headers, self._table.body(params), target=target, client=client)
 
-    def _block_started(self, event_: Mapping[str, Any]) -> dict[str, Any]:
-        block = event_["content_block"]
-        if block.get("type") == "tool_use":
-            self._tools += 1
-            function = {"name": block.get("name"), "arguments": ""}
-            return {
-                "tool_calls": [{"index": self._tools, "id": block.get("id"), "type": "function", "function": function}]
-            }
-        return self._content_block(event_["index"], block)
+    def client_json(self, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
+        if not isinstance(body, Mapping | list):
+            raise UnmappableError("a bare value is no message")
+        if status != 200 and "error" in body and isinstance(body, Mapping):
+            return error("anthropic", body["error"], only=("type",))
+        return body if "model" in body else invalid("anthropic", compact(body))
 
-    def _block_delta(self, event_: Mapping[str, Any]) -> dict[str, Any]:
-        delta = event_["delta"]
-        if delta.get("type") == "input_json_delta":
-            return {"tool_calls": [{"index": self._tools, "function": {"arguments": delta.get("partial_json")}}]}
-        said = {"content": delta["text"]} if delta.get("type") == "text_delta" else {}
-        return {**said, **self._content_block(event_["index"], delta)}
-
-    def _content_block(self, index: int, content: Mapping[str, Any]) -> dict[str, Any]:
-        if self._strict:
-            return {}
-        return {
-            "content_blocks": [
-                {"index": index, "delta": {key: value for key, value in content.items() if key != "type"}}
-            ]
-        }
-
-    def _finished(self, event_: Mapping[str, Any]) -> bytes:
-        usage = event_.get("usage") or {}
-        choice = {
-            "index": 0,
-            "delta": {},
-            "finish_reason": _finish_reason(event_["delta"].get("stop_reason"), strict=self._strict),
-        }
-        return self._chunk(choice, usage=_client_usage({**self._usage, **usage}, usage.get("output_tokens", 0)))
-
-    def _delta(self, delta: Mapping[str, Any]) -> bytes:
-        return self._chunk({"delta": delta, "index": 0, "logprobs": None, "finish_reason": None})
-
-    def _chunk(self, choice: Mapping[str, Any], **more: Any) -> bytes:
-        model = {} if self._model is None else {"model": self._model}
-        chunk = {**self._shared, **model, "provider": self._provider, "choices": [choice], **more}
-        return event(compact(chunk))
+    def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+        for step in frames:
+            if isinstance(step, Cut):
+                yield Cut(step.gap, "end")
+                return
+            yield step
 
 
-def _request_body(params: Mapping[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {name: params[name] for name in _AS_THEY_ARE if name in params}
-    if "max_completion_tokens" in params:
-        body["max_tokens"] = params["max_completion_tokens"]
-    if "temperature" in params:
-        body["temperature"] = bounded(params["temperature"], 0, 1)
-    if "stop" in params:
-        body["stop_sequences"] = params["stop"]
-    if "user" in params:
-        body["metadata"] = {"user_id": params["user"]}
-    if isinstance(params.get("messages"), list):
-        messages = [message for message in params["messages"] if isinstance(message, Mapping)]
-        body["messages"] = [_message(m) for m in messages if m.get("role") not in ("system", "developer")]
-        body["system"] = [
-            block
-            for m in messages
-            if m.get("role") in ("system", "developer")
-            for block in _system_blocks(m.get("content"))
-        ]
-    if isinstance(params.get("tools"), list):
-        body["tools"] = [_tool(tool["function"]) for tool in params["tools"] if "function" in tool]
-    if (choice := _tool_choice(params.get("tool_choice"))) is not None:
-        body["tool_choice"] = choice
-    return body
+def anthropic_headers(target: Target, params: Mapping[str, Any], client: GatewayRequest) -> dict[str, str]:
+    """The headers of Anthropic; the client's own count only where its headers choose the provider."""
+
+    def given(name: str) -> Any:
+        if target.from_headers:
+            header = name.replace("_", "-")
+            return client.headers.get(f"x-portkey-{header}") or client.headers.get(header)
+        return target.options.get(name)
+
+    key = target.api_key or (
+        client.headers.get("x-api-key") if target.from_headers else target.options.get("anthropic_api_key")
+    )
+    settings = {}
+    for name, usual in (("anthropic_beta", BETA), ("anthropic_version", VERSION)):
+        wanted = given(name)
+        wanted = params.get(name) if wanted is None else wanted
+        settings[name.replace("_", "-")] = usual if wanted is None else str(wanted)
+    return {"x-api-key": key or "", **settings}
 
 
-def _system_blocks(content: Any) -> list[dict[str, Any]]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return [{"type": "text", "text": part["text"]} for part in content or () if "text" in part]
-
-
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    role, content = message.get("role"), message.get("content")
-    if role == "tool":
-        result = {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": content}
-        return {"role": "user", "content": [result]}
-    if role == "assistant":
-        calls = [_tool_use(call["function"], call.get("id")) for call in message.get("tool_calls") or ()]
-        return {"role": "assistant", "content": [*_assistant_blocks(content), *calls]}
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        return {"role": role, "content": [_content_part(part) for part in content]}
-    return {"role": role, "content": content}
-
-
-def _assistant_blocks(content: Any) -> list[Any]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    return [_content_part(part) for part in content or ()]
-
-
-def _content_part(part: Any) -> Any:
-    if not isinstance(part, Mapping) or part.get("type") != "image_url":
-        return part
-    url = str(part["image_url"].get("url", ""))
-    found = _DATA_URL.fullmatch(url)
-    if found is None:
-        return {"type": "image", "source": {"type": "url", "url": url}}
-    return {"type": "image", "source": {"type": "base64", "media_type": found.group(1), "data": found.group(2)}}
-
-
-def _tool_use(function: Mapping[str, Any], call_id: Any) -> dict[str, Any]:
-    arguments = function.get("arguments") or "{}"
-    return {"type": "tool_use", "id": call_id, "name": function.get("name"), "input": json.loads(arguments)}
-
-
-def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
-    schema = function.get("parameters") or {}
+def _completion(body: Mapping[str, Any], *, strict: bool, stamps: Stamps) -> dict[str, Any]:
+    """A message as a chat completion."""
+    blocks, usage = body["content"], body.get("usage")
+    if not isinstance(blocks, list) or not isinstance(usage, Mapping):
+        raise UnmappableError("a message without content blocks or usage")
+    try:
+        text = "".join(block["text"] for block in blocks if block.get("type") == "text")
+        calls = [_client_call(block) for block in blocks if block.get("type") == "tool_use"]
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise UnmappableError("these are no content blocks") from cause
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if not strict:
+        message["content_blocks"] = [block for block in blocks if block.get("type") != "tool_use"]
+    if calls:
+        message["tool_calls"] = calls
+    prompt, completion = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    read, created = (usage.get(name) or 0 for name in _CACHED)
     return {
-        "name": function.get("name"),
-        "description": function.get("description") or "",
-        "input_schema": {
-            "type": schema.get("type") or "object",
-            "properties": schema.get("properties") or {},
-            "required": schema.get("required") or [],
-            "$defs": schema.get("$defs") or {},
+        **present(id=body.get("id", MISSING)),
+        "object": "chat.completion",
+        "created": stamps.created,
+        **present(model=body.get("model", MISSING)),
+        "provider": "anthropic",
+        "choices": [
+            {
+                "message": message,
+                "index": 0,
+                "logprobs": None,
+                "finish_reason": finish_reason(body.get("stop_reason"), strict=strict),
+            }
+        ],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion + read + created,
+            "prompt_tokens_details": {"cached_tokens": read},
+            **_cache_counts(usage),
         },
     }
 
 
-def _tool_choice(choice: Any) -> dict[str, Any] | None:
-    match choice:
-        case "required":
-            return {"type": "any"}
-        case "auto" | "none":
-            return {"type": choice}
-        case {"function": {"name": name}}:
-            return {"type": "tool", "name": name}
-        case _:
-            return None
-
-
-def _error(provider: str, message: str, kind: Any) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}, "provider": provider}
-
-
-def _finish_reason(reason: Any, *, strict: bool) -> Any:
-    return FINISH_REASONS.get(reason, "stop") if strict else reason
-
-
-def _client_usage(usage: Mapping[str, Any], completion: int) -> dict[str, Any]:
-    prompt = usage.get("input_tokens", 0)
-    read, created = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
-    cached = {"cache_read_input_tokens": read, "cache_creation_input_tokens": created} if read or created else {}
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion + read + created,
-        "prompt_tokens_details": {"cached_tokens": read},
-        **cached,
-    }
+def _cache_counts(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The token counts of Anthropic's prompt cache, where one of them is not zero."""
+    return {name: usage[name] for name in _CACHED if name in usage} if any(map(usage.get, _CACHED)) else {}
 
 
 def _client_call(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -367,17 +246,135 @@ def _client_call(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": block.get("id"), "type": "function", "function": function}
 
 
+class _StreamTranslation:
+    """Anthropic's events to chunks; it carries what a chunk needs from the events before it."""
+
+    def __init__(self, stamps: Stamps, *, strict: bool) -> None:
+        self._strict = strict
+        self._envelope: dict[str, Any] = {
+            "id": f"anthropic-{stamps.milliseconds}",
+            "object": "chat.completion.chunk",
+            "created": stamps.created,
+        }
+        self._model: Any = MISSING
+        self._usage: dict[str, Any] = {}
+        self._tools = -1
+
+    def chunk(self, written: str) -> bytes | None:
+        """What the application gets for an event; None where that is nothing.
+
+        The gateway knows an event by the name it begins with, and reads the rest as JSON.
+
+        Raises:
+            ValueError: it holds no JSON.
+            UnmappableError: what it holds is no event.
+        """
+        text = written.strip()
+        if text.startswith(_SILENT):
+            return None
+        if text.startswith("event: message_stop"):
+            return DONE
+        for name in _READ:
+            if text.startswith(f"event: {name}"):
+                text = text.removeprefix(f"event: {name}").lstrip("\r\n")
+        content = json.loads(text.removeprefix("data: ").strip())
+        if not isinstance(content, Mapping):
+            raise UnmappableError("an event holds an object")
+        return self._event(content)
+
+    def _event(self, content: Mapping[str, Any]) -> bytes:
+        kind = content.get("type")
+        failure = content.get("error")
+        if kind == "error" and isinstance(failure, Mapping):
+            reason = present(finish_reason=failure.get("type", MISSING))
+            return self._chunk({**reason, "delta": {"content": ""}}, model="") + DONE
+        message = content.get("message")
+        if kind == "message_start" and isinstance(message, Mapping) and isinstance(message.get("usage"), Mapping):
+            self._model = message.get("model") or ""
+            usage = message["usage"]
+            self._usage = present(prompt_tokens=usage.get("input_tokens", MISSING)) | _cache_counts(usage)
+            return self._delta({"content": "", "role": "assistant"})
+        if kind == "message_delta" and isinstance(content.get("usage"), Mapping):
+            return self._finished(content)
+        return self._delta(self._piece(content))
+
+    def _finished(self, content: Mapping[str, Any]) -> bytes:
+        delta, usage = content.get("delta"), content["usage"]
+        reason = delta.get("stop_reason") if isinstance(delta, Mapping) else None
+        choice = {"index": 0, "delta": {}, "finish_reason": finish_reason(reason, strict=self._strict)}
+        counted = [self._usage.get(name) or 0 for name in ("prompt_tokens", *_CACHED)]
+        counts = {
+            **self._usage,
+            **present(completion_tokens=usage.get("output_tokens", MISSING)),
+            "total_tokens": sum(counted) + (usage.get("output_tokens") or 0),
+            "prompt_tokens_details": {"cached_tokens": self._usage.get("cache_read_input_tokens") or 0},
+        }
+        return self._chunk(choice, usage=counts)
+
+    def _piece(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The delta for the start of a content block, a piece of one, or anything else."""
+        block, delta = content.get("content_block"), content.get("delta")
+        said = present(content=delta.get("text", MISSING)) if isinstance(delta, Mapping) else {}
+        if content.get("type") == "content_block_start" and isinstance(block, Mapping):
+            if block.get("type") == "tool_use":
+                self._tools += 1
+                function = {**present(name=block.get("name", MISSING)), "arguments": ""}
+                call = {"index": self._tools, **present(id=block.get("id", MISSING)), "type": "function"}
+                return {**said, "tool_calls": [{**call, "function": function}]}
+        elif content.get("type") == "content_block_delta" and isinstance(delta, Mapping):
+            arguments = delta.get("partial_json")
+            if arguments is not None:
+                return {**said, "tool_calls": [{"index": self._tools, "function": {"arguments": arguments}}]}
+        if self._strict:
+            return said
+        shown = next((part for part in (delta, block) if isinstance(part, Mapping)), {})
+        index = present(index=content.get("index", MISSING))
+        return {
+            **said,
+            "content_blocks": [{**index, "delta": {name: value for name, value in shown.items() if name != "type"}}],
+        }
+
+    def _delta(self, delta: Mapping[str, Any]) -> bytes:
+        return self._chunk({"delta": delta, "index": 0, "logprobs": None, "finish_reason": None})
+
+    def _chunk(self, choice: Mapping[str, Any], *, model: Any = MISSING, **more: Any) -> bytes:
+        named = present(model=self._model if model is MISSING else model)
+        return event(compact({**self._envelope, **named, "provider": "anthropic", "choices": [choice], **more}))
+
+
 def _block(part: object, stamps: Stamps) -> dict[str, Any]:
     if isinstance(part, ToolCall):
         call_id = part.call_id or stamps.new_id("toolu")
         return {"type": "tool_use", "id": call_id, "name": part.name, "input": json.loads(part.arguments)}
+    if isinstance(part, Reasoning):
+        return {"type": "thinking", "thinking": part.text, "signature": SIGNATURE}
     return {"type": "text", "text": getattr(part, "text", "")}
 
 
 def _opening(part: object, stamps: Stamps) -> dict[str, Any]:
     if isinstance(part, ToolCall):
         return {"type": "tool_use", "id": part.call_id or stamps.new_id("toolu"), "name": part.name, "input": {}}
+    if isinstance(part, Reasoning):
+        return {"type": "thinking", "thinking": "", "signature": ""}
     return {"type": "text", "text": ""}
+
+
+def _delta(part: object, text: str) -> dict[str, Any]:
+    if isinstance(part, ToolCall):
+        return {"type": "input_json_delta", "partial_json": text}
+    return (
+        {"type": "thinking_delta", "thinking": text}
+        if isinstance(part, Reasoning)
+        else {"type": "text_delta", "text": text}
+    )
+
+
+def _closed(position: int, *, thinking: bool) -> Iterator[Frame]:
+    """The end of a content block; thinking is signed first."""
+    if thinking:
+        delta = {"type": "signature_delta", "signature": SIGNATURE}
+        yield Frame(0.0, _event("content_block_delta", index=position, delta=delta))
+    yield Frame(0.0, _event("content_block_stop", index=position))
 
 
 def _stop_reason(answer: Answer) -> str:

@@ -1,8 +1,9 @@
 """The part of YAML that cassettes use: JSON's values in block style, read and written by code of our own.
 
-Reading builds values straight from libyaml's events. That costs half of what PyYAML's loader does, and refuses as it goes what a
-cassette never needs: tags, anchors, aliases, directives, duplicate keys and bottomless nesting. A plain scalar is `null`, `true`,
-`false`, a number as JSON spells it, or text, so that `no`, `1_000` and `2026-01-01` stay what they look like.
+Reading builds values straight from libyaml's events. That costs half of what PyYAML's loader does, and refuses as it
+goes what a cassette never needs: tags, anchors, aliases, directives, duplicate keys and bottomless nesting. A plain
+scalar is `null`, `true`, `false`, a number as JSON spells it, or text, so that `no`, `1_000` and `2026-01-01` stay what
+they look like.
 
 Writing keeps every text that has several lines as lines, whatever is in it. PyYAML's own dumper turns such a text into
 one escaped line as soon as it holds an emoji, a tab or a trailing blank.
@@ -112,7 +113,7 @@ def _build(get_event: Any, verbatim: str | None) -> Json:
         kind = type_of(event)
         if kind is scalar_event:
             value = event.value
-            if event.tag is not None or event.anchor is not None:
+            if event.tag or event.anchor:
                 raise _refused(event)
             if is_key:
                 if value in container:
@@ -163,6 +164,8 @@ def _build(get_event: Any, verbatim: str | None) -> Json:
 
 
 def _number(text: str) -> Json:
+    if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0") and len(text) <= _MAX_DIGITS:
+        return int(text)
     match = _NUMBER.match(text)
     if match is None:
         return text
@@ -232,9 +235,8 @@ def _skip(get_event: Any, event: Any) -> None:
 
 
 _PLAIN: Final = re.compile(r"[A-Za-z_/<(.](?:[\w .,/()<>+*@=;!?'\"$%^&~|\[\]{}-]|:(?! |\Z)|(?<! )#)*\Z")
-_AMBIGUOUS: Final = re.compile(r"(?i:true|false|null|yes|no|on|off|y|n|\.nan|[+-]?\.inf|\.[0-9_.e+-]*)\Z")
+_AMBIGUOUS: Final = re.compile(r"(?i:true|false|null|yes|no|on|off|y|n|<<|\.nan|[+-]?\.inf|\.[0-9_.e+-]*)\Z")
 """Texts that another reader of YAML could take for something else."""
-_BAD_START: Final = ("--- ", "... ", "---", "...")
 
 
 def write(value: Mapping[str, Any]) -> str:
@@ -317,12 +319,11 @@ def _scalar(value: Any, indent: str) -> list[str]:
 
 def _inline(text: str) -> str:
     """A text on one line: plain where nobody can mistake it, else quoted."""
-    if _PLAIN.match(text) and text[-1] != " " and text.isprintable() and not _AMBIGUOUS.match(text):
-        if not text.startswith(_BAD_START):
-            return text
-    if text.isprintable():
-        return "'" + text.replace("'", "''") + "'"
-    return _quoted(text)
+    if not text.isprintable():
+        return _quoted(text)
+    if _PLAIN.match(text) and text[-1] != " " and not _AMBIGUOUS.match(text) and not text.startswith(("---", "...")):
+        return text
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _quoted(text: str) -> str:

@@ -9,15 +9,16 @@ A file is a header document, one document per interaction, and a line `...` that
     response: ...
     ...
 
-`docs/cassettes.md` describes every field. A value that is not what the format says is a `CassetteError` with file, document, line and
-field; nothing is guessed. What the YAML cannot hold as itself (a lone surrogate, a key of thousands of characters) is kept as
-the text it came as.
+`docs/cassettes.md` describes every field. A value that is not what the format says is a `CassetteError` with file,
+document, line and field; nothing is guessed. What the YAML cannot hold as itself (a lone surrogate, a key of thousands
+of characters) is kept as JSON text.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import math
 import re
@@ -68,8 +69,11 @@ _RESPONSE_FIELDS: Final = frozenset(
         "fault",
     }
 )
+_EVENTS: Final = "\n  events: |\n"
+_NO_EVENTS: Final = "\n  events: ''\n"
+_END_OF_BLOCK: Final = re.compile(r"\n(?!    )")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
-_HEADER_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BODY_FORMS: Final = ("body", "text", "base64", "events")
 
 
@@ -210,15 +214,24 @@ class Document:
             CassetteError: it is not YAML, or uses what cassettes do not.
         """
         try:
-            return read(self.text, verbatim="headers")
+            return self._value_around_events()
         except YamlError as error:
-            conflict = re.search(r"^(<<<<<<<|=======|>>>>>>>)", self.text, re.MULTILINE)
             line = self.line + error.line - 1
-            problem = str(error)
-            if conflict:
-                line = self.line + self.text.count("\n", 0, conflict.start())
-                problem = "a merge conflict was left in the file; resolve it, or record the cassette again"
-            raise CassetteError(problem, path=self.path, document=self.number, line=line) from None
+            raise CassetteError(str(error), path=self.path, document=self.number, line=line) from None
+
+    def _value_around_events(self) -> Json:
+        """The value, with the lines of a stream taken out before libyaml goes through them character by character."""
+        head, mark, rest = self.text.partition(_EVENTS)
+        if mark and "\nresponse:\n" in head:
+            end = _END_OF_BLOCK.search(rest)
+            lines = rest[: end.start() + 1] if end else rest
+            if lines.startswith("    ") and lines.replace("\n", "").isprintable():
+                value = read(f"{head}{_NO_EVENTS}{rest[len(lines) :]}", verbatim="headers")
+                response = value.get("response") if isinstance(value, dict) else None
+                if isinstance(response, dict) and response.get("events") == "":
+                    response["events"] = lines[4:].replace("\n    ", "\n")
+                    return value
+        return read(self.text, verbatim="headers")
 
     def error(self, problem: str, *path: str | int) -> CassetteError:
         """What is wrong with the value at `path`."""
@@ -242,15 +255,25 @@ def split(data: bytes, path: Path | None = None) -> list[Document]:
         )
     if text.startswith("version https://git-lfs"):
         raise CassetteError("this is a Git LFS pointer, not the cassette: run `git lfs pull`", path=path, line=1)
+    for mark in ("<<<<<<<", ">>>>>>>"):
+        if (place := f"\n{text}".find(f"\n{mark}")) >= 0:
+            line = text.count("\n", 0, place) + 1
+            raise CassetteError(
+                "a merge conflict was left in the file: resolve it, or record again", path=path, line=line
+            )
     body = text.rstrip("\n") + "\n"
     whole = body.endswith("\n" + END)
     if whole:
         body = body[: -len(END)]
+    if "\n--- " in body or "\n---\t" in body:
+        body = re.sub(r"^---[ \t]+$", "---", body, flags=re.MULTILINE)
     documents = []
     line = 1
-    for number, part in enumerate(re.split(r"^---[ \t]*\n", body, flags=re.MULTILINE), 1):
-        documents.append(Document(part, number, line, path))
-        line += part.count("\n") + 1
+    # The line feed in front is for a file that starts with `---`.
+    for number, part in enumerate(f"\n{body}"[:-1].split("\n---\n"), 1):
+        own = f"{part}\n" if number > 1 else f"{part}\n"[1:]
+        documents.append(Document(own, number, line, path))
+        line += own.count("\n") + 1
     if len(documents) > 1 and not documents[0].text.strip():
         # A file may also start with `---`.
         documents = [Document(d.text, d.number - 1, d.line, path) for d in documents[1:]]
@@ -258,7 +281,8 @@ def split(data: bytes, path: Path | None = None) -> list[Document]:
         header = documents[0].value()  # what is no cassette at all should be told so
         decode_header(documents[0], header)
         raise CassetteError(
-            "expected `...` on the last line: the file was cut off. Record it again, or add the line if the end is whole",
+            "expected `...` on the last line: the file was cut off. Record it again, or add the line if the end is "
+            "whole",
             path=path,
             document=documents[-1].number,
             line=text.count("\n") + 1,
@@ -335,13 +359,13 @@ def decode_header(document: Document, value: Json | None = None) -> Header:
     return Header(version, _text_at(document, value, "recorded"), _text_at(document, value, "gateway"))
 
 
-def decode_interaction(document: Document) -> Interaction:
-    """One interaction.
+def decode_interaction(document: Document, value: Json = None) -> Interaction:
+    """One interaction, from the value of its document if that is known.
 
     Raises:
         CassetteError: it is not what the format says.
     """
-    value = document.value()
+    value = document.value() if value is None else value
     if not isinstance(value, dict):
         raise document.error(f"expected an interaction with `request` and `response`, found {_shown(value)}")
     for name in ("request", "response"):
@@ -357,13 +381,14 @@ def _request(document: Document, value: dict[str, Any]) -> RecordedRequest:
     _no_others(document, value, _REQUEST_FIELDS, *place)
     method = _text_at(document, value, "method", *place)
     path = _text_at(document, value, "path", *place)
-    if not re.fullmatch("[A-Z]+", method):
+    if not (method.isascii() and method.isalpha() and method.isupper()):
         raise document.error(f"expected an HTTP method in capitals, found {method!r}", *place, "method")
     if not path.startswith("/"):
         raise document.error(f"expected a path that starts with `/`, found {path!r}", *place, "path")
     headers = _headers(document, value, *place, structured=True)
     body = _body(document, value, *place)
-    assert not isinstance(body, EventStream)
+    if isinstance(body, EventStream):
+        raise document.error("a request is no stream of events", *place, "events")
     return RecordedRequest(method, path, headers, body)
 
 
@@ -433,15 +458,20 @@ def _headers(document: Document, value: dict[str, Any], place: str, *, structure
     if not isinstance(headers, dict):
         raise document.error(f"expected a mapping of names to texts, found {_shown(headers)}", place, "headers")
     for name, text in headers.items():
-        if not _HEADER_NAME.match(name):
+        if not _is_header_name(name):
             raise document.error(f"expected a header name in lower case, found {name!r}", place, "headers", name)
         if structured and isinstance(text, dict | list):
             continue
         if not isinstance(text, str):
             raise document.error(f"expected a text, found {_shown(text)}", place, "headers", name)
-        if not _HEADER_VALUE.match(text):
+        if not text.isprintable() and _CONTROL.search(text):
             raise document.error(f"a header cannot hold control characters, found {text!r}", place, "headers", name)
     return headers
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_header_name(name: str) -> bool:
+    return _HEADER_NAME.match(name) is not None
 
 
 def _text_at(document: Document, value: dict[str, Any], name: str, *place: str) -> str:
@@ -459,8 +489,8 @@ def _milliseconds(document: Document, value: dict[str, Any], name: str) -> int |
 
 
 def _no_others(document: Document, value: dict[str, Any], known: frozenset[str], *place: str) -> None:
-    for name in value:
-        if name not in known:
+    if not known.issuperset(value):
+        for name in sorted(value.keys() - known):
             raise document.error(f"unknown field; expected one of {', '.join(sorted(known))}", *place, name)
 
 

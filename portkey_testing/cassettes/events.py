@@ -7,22 +7,23 @@ One event is one line, `OFFSET ITEM`:
     + {"delta":{},"finish_reason":"stop"}
     381 [DONE]
 
-OFFSET is the milliseconds from the request to the read that brought the event; `+` says that it came with the read before.
-An event that was cut into several reads says where: `340/12:345` is "its first 12 bytes came at 340, the rest at 345".
+OFFSET is the milliseconds from the request to the read that brought the event; `+` says that it came with the read
+before. An event that was cut into several reads says where: `340/12:345` is "its first 12 bytes came at 340, the rest
+at 345".
 
 ITEM is one of
 
-    {...}         a chunk, less what the envelope says. Members of the envelope's choice replace those of the choice, other members of
-                  the envelope those of the chunk; `choices` replaces the list as a whole. What neither has is new in the
-                  choice, or in the chunk if `choices` is given.
+    {...}         a chunk, less what the envelope says. Members of the envelope's choice replace those of the choice,
+                  other members of the envelope those of the chunk; `choices` replaces the list as a whole. What
+                  neither has is new in the choice, or in the chunk if `choices` is given.
     [DONE]        the event `data: [DONE]`
     =TEXT         the event `data: TEXT`
     @NAME TEXT    the event `event: NAME` with `data: TEXT`
     "..."         any other bytes that are UTF-8, as a JSON string: comments, odd line ends, an event that was cut off
     %BASE64       any other bytes
 
-The first three stand for exactly one line and the blank line that ends the event, each ended by one line feed. What is written in a
-line is read back before it is kept, so a chunk whose JSON is spelt in another way than the envelope says is kept as `=TEXT`.
+All but the last two stand for lines that end in one line feed, and the blank line behind them. What is written in a
+line is read back before it is kept, so a chunk whose JSON has a spelling of its own is kept as `=TEXT`.
 """
 
 from __future__ import annotations
@@ -98,6 +99,9 @@ def unpack(stream: EventStream) -> list[Read]:
     latest = 0
     for number, line in enumerate(lines, 1):
         offset, _, item = line.partition(" ")
+        splits = None
+        if not offset.isdigit() and (splits := _OFFSET.fullmatch(offset)) is None:
+            raise EventLineError(f"expected `<milliseconds> <event>`, found {line[:60]!r}", number)
         if item.startswith("{"):
             piece, chunk = spelt.patched(item, next(patches), number)
             chunks.append(chunk)
@@ -105,13 +109,13 @@ def unpack(stream: EventStream) -> list[Read]:
             piece = _bytes_of(item, number)
             if (other := chunk_of(piece)) is not None:
                 chunks.append(other)
-        if offset.isdigit():
-            reads.append((int(offset), [piece]))
-            if reads[-1][0] < latest:
+        if splits is None:
+            if int(offset) < latest:
                 raise EventLineError(f"the read at {offset} ms comes after one at {latest} ms", number)
-            latest = reads[-1][0]
+            latest = int(offset)
+            reads.append((latest, [piece]))
         else:
-            latest = _split_piece(reads, offset, piece, number)
+            latest = _split_piece(reads, splits[1], splits[2], piece, number)
     message = assemble(chunks)
     if message != stream.message and (stream.message is not None or _is_writable(message)):
         raise EventLineError(
@@ -127,7 +131,7 @@ def _patches_of(lines: Sequence[str]) -> list[Any]:
     items = [(number, line.partition(" ")[2]) for number, line in enumerate(lines, 1) if " {" in line]
     items = [(number, item) for number, item in items if item.startswith("{")]
     try:
-        patches = json.loads(f"[{','.join(item for _, item in items)}]")
+        patches: list[Any] = json.loads(f"[{','.join(item for _, item in items)}]")
     except (ValueError, RecursionError):
         patches = []
     if len(patches) != len(items):
@@ -135,12 +139,8 @@ def _patches_of(lines: Sequence[str]) -> list[Any]:
     return patches
 
 
-def _split_piece(reads: list[tuple[int, list[bytes]]], offset: str, piece: bytes, number: int) -> int:
+def _split_piece(reads: list[tuple[int, list[bytes]]], first: str, splits: str, piece: bytes, number: int) -> int:
     """Add an event that came with the read before, or in several reads; when the last of them came."""
-    match = _OFFSET.fullmatch(offset)
-    if match is None:
-        raise EventLineError(f"expected `<milliseconds> <event>`, found {offset[:60]!r} before the blank", number)
-    first, splits = match.groups()
     if first != "+":
         reads.append((int(first), []))
     elif not reads:
@@ -176,7 +176,13 @@ class _Spelling:
         """The bytes of one line, and its chunk (of which only the choices are needed)."""
         if self._envelope is None:
             raise EventLineError("a line that starts with `{` needs an `envelope`", number)
-        if self._around is not None and len(patch) == 1 and item.startswith('{"delta":') and "\\u" not in item:
+        if (
+            self._around is not None
+            and len(patch) == 1
+            and item.startswith('{"delta":')
+            and item[-1] == "}"
+            and "\\u" not in item
+        ):
             # Nearly every line is of this kind, and its text is already what the event says.
             index = self._envelope["choices"][0].get("index")
             before, after = self._around
@@ -186,15 +192,10 @@ class _Spelling:
         return _utf8(f"data: {self._encoder.encode(chunk)}\n\n", number), chunk
 
 
-def payloads(stream: EventStream) -> list[str]:
-    """The data of each event that has one, for validation and redaction."""
-    data = b"".join(data for _, data in unpack(stream))
-    return [payload for piece in split(data) if (payload := _payload(piece)) is not None]
-
-
 def split(data: bytes) -> list[bytes]:
     """The bytes of a stream, one event each; the last may be unfinished."""
-    return _PIECE.findall(data)
+    pieces: list[bytes] = _PIECE.findall(data)
+    return pieces
 
 
 def chunk_of(piece: bytes) -> dict[str, Any] | None:
@@ -211,8 +212,33 @@ def respelt(piece: bytes, chunk: Mapping[str, Any]) -> bytes:
     return f"data: {SPELLINGS['compact'].encode(chunk)}\n\n".encode()
 
 
+def texts_by_place(chunks: Sequence[Any]) -> dict[tuple[Any, ...], list[tuple[Any, Any]]]:
+    """The texts inside the choices of chunks, those at the same place together: (container, key) of each."""
+    places: dict[tuple[Any, ...], list[tuple[Any, Any]]] = {}
+
+    def walk(value: Any, place: tuple[Any, ...]) -> None:
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, member in items:
+            index = member.get("index", key) if isinstance(member, dict) and isinstance(value, list) else key
+            if isinstance(member, str):
+                places.setdefault((*place, index), []).append((value, key))
+            else:
+                walk(member, (*place, index))
+
+    for chunk in chunks:
+        if isinstance(chunk, dict):
+            walk(chunk.get("choices"), ())
+    return places
+
+
+def channels(data: bytes) -> list[str]:
+    """The texts of a stream as they read when its events are joined."""
+    chunks = [chunk_of(piece) for piece in split(data)]
+    return ["".join(container[key] for container, key in channel) for channel in texts_by_place(chunks).values()]
+
+
 def assemble(chunks: Iterable[Mapping[str, Any]]) -> Json:
-    """The message that the deltas of these chunks add up to; a list if there are several choices; None if there are none."""
+    """The message that the deltas of these chunks add up to: a list if there are several choices, None if none."""
     messages: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
         choices = chunk.get("choices")
@@ -229,7 +255,7 @@ _ONCE: Final = frozenset({"id", "type", "role"})
 
 
 class _Text(list[str]):
-    """The pieces of a text that is still growing: joined once, at the end, so that a long stream costs no more per event."""
+    """The pieces of a text that is still growing, joined once at the end: a long stream costs no more per event."""
 
 
 def _fold(message: dict[str, Any], delta: Mapping[str, Any]) -> None:

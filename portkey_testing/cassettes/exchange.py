@@ -80,7 +80,7 @@ class Tee:
         self._reads.append((self._ms(at), data))
 
     def end(self, ended: str | None, at: float) -> None:
-        """The exchange is over: `complete`, `closed` by the client, or broken by a wire fault; None if there was none."""
+        """The exchange is over: `complete`, `closed` by the client, or broken by a wire fault; None: there was none."""
         done, self._done = self._done, None
         if done is None:
             return
@@ -109,7 +109,7 @@ def decoded(encoding: str, reads: Sequence[tuple[int, bytes]]) -> list[tuple[int
             continue
         if coding not in _WBITS:
             raise CassetteError(
-                f"the body has the content-encoding {coding!r}; only {', '.join(ENCODINGS)} can be undone, and a body that "
+                f"the body has the content-encoding {coding!r}; only {', '.join(ENCODINGS)} can be undone, and what "
                 "cannot be read cannot be searched for secrets. Ask for another one with the header accept-encoding"
             )
         inflated = _inflated(coding, reads)

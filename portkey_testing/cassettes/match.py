@@ -1,8 +1,9 @@
 """Which recorded request a live one is: by what it means, found by hash.
 
-The meaning of a request is its method, path, semantic headers and body, with everything left out that says nothing: members that
-are null, `stream: false`, the order of keys, how JSON is spelt inside tool call arguments, one text part instead of a text. So an SDK
-release that sends a new optional field as null does not make a miss. `MatchRules` leaves out or evens out what is volatile in one project.
+The meaning of a request is its method, path, semantic headers and body, with everything left out that says nothing:
+members that are null, `stream: false`, the order of keys, how JSON is spelt inside tool call arguments, one text part
+instead of a text. So an SDK release that sends a new optional field as null does not make a miss. `MatchRules` leaves
+out or evens out what is volatile in one project.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ NORMALISERS: Final[Mapping[str, Normaliser]] = {
     "tool_call_ids": _tool_call_ids,
     "uuids": _pattern(r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<uuid>"),
     "timestamps": _pattern(
-        r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?\b",
+        r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}"
+        r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?\b",
         "<time>",
     ),
     "whitespace": _each_text(lambda text: " ".join(text.split())),
@@ -254,15 +256,18 @@ def _message(message: Any) -> Any:
     message = _plain(message)
     if isinstance(message, dict):
         content = message.get("content")
-        if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
-            if content[0].keys() == {"type", "text"} and content[0]["type"] == "text":
-                message["content"] = content[0]["text"]
+        if isinstance(content, list) and len(content) == 1 and _is_text_part(content[0]):
+            message["content"] = content[0]["text"]
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
             function = call.get("function") if isinstance(call, dict) else None
             if isinstance(function, dict) and isinstance(function.get("arguments"), str):
                 function["arguments"] = _arguments(function["arguments"])
     return message
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.keys() == {"type", "text"} and part["type"] == "text"
 
 
 def _arguments(text: str) -> str:

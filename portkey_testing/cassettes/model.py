@@ -112,8 +112,8 @@ class EventStream:
         lines: One line per event.
         envelope: What the events have in common; None where they have nothing.
         spelling: How their JSON is spelt: `compact`, `ascii` or `spaced`, see `events.SPELLINGS`.
-        message: The message, or the list of messages, that the events add up to: for people. None where they are no chunks
-            of a chat completion.
+        message: The message, or the list of messages, that the events add up to: for people. None where they are no
+            chunks of a chat completion.
     """
 
     lines: str
@@ -133,7 +133,8 @@ class RecordedRequest:
     Attributes:
         method: Upper-case HTTP method.
         path: Path and query below the version of the API: `/chat/completions`, not `/v1/chat/completions`.
-        headers: The headers that mean something, in lower case. A value that is JSON, as of `x-portkey-config`, is held as that.
+        headers: The headers that mean something, in lower case. A value that is JSON, as of `x-portkey-config`, is held
+            as that.
         body: The body; None if there was none.
     """
 

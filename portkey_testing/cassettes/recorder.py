@@ -1,7 +1,7 @@
 """Records live exchanges into a cassette while they happen.
 
-A transport stands between the client and the network, hands every byte on as it comes and keeps a copy. When an exchange is over it
-is redacted, searched for secrets once more, and added to the file.
+A transport stands between the client and the network, hands every byte on as it comes and keeps a copy. When an
+exchange is over it is redacted, searched for secrets once more, and added to the file.
 
     mode      a request that was recorded   one that was not      the file
     none      is replayed                   fails                 is never written
@@ -13,9 +13,11 @@ is redacted, searched for secrets once more, and added to the file.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import difflib
+import functools
 import os
+import sys
 import threading
 import time
 import uuid
@@ -23,7 +25,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, get_args
+from typing import Any, Final, Protocol, Self, get_args
 
 import httpx
 
@@ -32,8 +34,9 @@ from portkey_testing.cassettes._yaml import Unwritable
 from portkey_testing.cassettes.exchange import ENCODINGS, Exchange, Tee
 from portkey_testing.cassettes.match import MatchRules
 from portkey_testing.cassettes.model import CLOSED, COMPLETE, CassetteError, Header, Interaction, Mode
-from portkey_testing.cassettes.redact import Redactor, scan
+from portkey_testing.cassettes.redact import Redactor
 from portkey_testing.cassettes.replay import Replay
+from portkey_testing.cassettes.scan import scan
 from portkey_testing.timeline import GatewayRequest
 
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
@@ -62,9 +65,10 @@ def checked_mode(mode: str) -> Mode:
 
 
 class Recorder:
-    """Writes exchanges to one cassette. A `Sink`; usable as a context manager, and from any number of threads and tasks.
+    """Writes exchanges to one cassette. A `Sink` and a context manager; any number of threads and tasks may use it.
 
-    Nothing is raised into the application that is being recorded: what cannot be written is kept in `unsaved`, and reported by `close`.
+    Nothing is raised into the application that is being recorded: what cannot be written is kept in `unsaved`, and
+    reported by `close`.
 
     Args:
         path: The file; need not exist.
@@ -73,9 +77,10 @@ class Recorder:
         rules: What the comparison leaves out, for `new` and `all`.
         gateway: What answers, such as `open-source 1.15.2`, for the header of the file.
         today: The date of the recording, as `2026-11-23`; by default the real one.
-        session: Name of the test run, the same in all of its processes, so that those that rewrite one file together do not drop
-            each other's recordings. Made up by default.
+        session: Name of the test run, the same in all of its processes, so that those that rewrite one file together
+            do not drop each other's recordings. Made up by default.
         clock: Seconds since any origin, the same as that of the transports.
+        replay_options: Further options of the `Replay`, such as `on_miss`, `repeat` and `cache`.
 
     Raises:
         ValueError: the mode is none.
@@ -113,7 +118,7 @@ class Recorder:
         self._counts: Counter[bytes] = Counter()
         self._keys: dict[str, bytes] = {}
         self._unsaved: list[Interaction] = []
-        self._failures: list[CassetteError] = []
+        self._failures: list[Exception] = []
         self._process = os.getpid()
 
     @property
@@ -142,7 +147,7 @@ class Recorder:
         """Redact one exchange and add it to the file."""
         try:
             interaction, text = self._prepared(exchange)
-        except CassetteError as error:
+        except Exception as error:  # noqa: BLE001 -- the application must not see it; `close` reports it
             with self._lock:
                 self._failures.append(error)
             return
@@ -165,7 +170,7 @@ class Recorder:
             raise CassetteError(
                 "an interaction does not read back as it was written; please report this", path=self.path
             )
-        if finding := scan(interaction, secrets, self._redactor):
+        if finding := scan(interaction, secrets, self._redactor.shapes):
             raise CassetteError(
                 f"not written, because a secret would be in it: {finding}. Add a rule: Redactor(rules={{...}}) or "
                 "Redactor(fields=[...])",
@@ -174,7 +179,7 @@ class Recorder:
         return interaction, text
 
     def _add(self, interaction: Interaction, text: str) -> None:
-        def change(old: bytes | None, known: bool) -> bytes:
+        def change(old: bytes | None, *, known: bool) -> bytes:
             if old is None or (self.mode == "rewrite" and not known):
                 return codec.join(codec.encode_header(self._header()), [text]).encode()
             header, *documents = (document.text for document in codec.split(old, self.path))
@@ -199,7 +204,7 @@ class Recorder:
         return self._keys[text]
 
     def _header(self) -> Header:
-        return Header(recorded=self._today or datetime.date.today().isoformat(), gateway=self._gateway)
+        return Header(recorded=self._today or dt.datetime.now(dt.UTC).date().isoformat(), gateway=self._gateway)
 
     def close(self) -> None:
         """Keep what is still under way as hung up by the client, and say what could not be written.
@@ -216,10 +221,11 @@ class Recorder:
         failures, self._failures = self._failures, []
         if failures:
             first = failures[0]
+            problem = first.problem if isinstance(first, CassetteError) else f"{type(first).__name__}: {first}"
             others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            raise CassetteError(f"{first.problem}{others}", path=first.path or self.path) from first
+            raise CassetteError(f"{problem}{others}", path=self.path) from first
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -292,16 +298,24 @@ def _begin(request: httpx.Request, sink: Sink, clock: Callable[[], float]) -> Te
 
 
 def _watched(response: httpx.Response, tee: Tee, clock: Callable[[], float]) -> httpx.Response:
-    # A new one of the same class, httpx's or httpx2's: one that holds its content already would never ask the stream for it.
+    # A new one, of the class of its library: one that holds its content already would never ask the stream for it.
     return type(response)(
         response.status_code,
         headers=response.headers,
-        stream=_TeeStream(response.stream, tee, clock),
+        stream=_stream_class(type(response).__mro__)(response.stream, tee, clock),
         extensions=response.extensions,
     )
 
 
-class _TeeStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+@functools.cache
+def _stream_class(response: tuple[type, ...]) -> Any:
+    """`_TeeStream` as a stream of the library that the classes of a response are from: each insists on its own."""
+    libraries = (sys.modules[kind.__module__.partition(".")[0]] for kind in response)
+    library: Any = next(module for module in libraries if hasattr(module, "SyncByteStream"))
+    return type("TeeStream", (_TeeStream, library.SyncByteStream, library.AsyncByteStream), {})
+
+
+class _TeeStream:
     """Hands a body on as it comes, and tells a tee."""
 
     def __init__(self, inner: Any, tee: Tee, clock: Callable[[], float]) -> None:
@@ -343,7 +357,7 @@ class _TeeStream(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def fault_of(error: BaseException, *, before_headers: bool) -> str | None:
-    """The name of the wire fault behind an exception, `closed` if the client hung up, None if nothing went over the wire."""
+    """The wire fault behind an exception, `closed` if the client hung up, None if nothing went over the wire."""
     names = {kind.__name__ for kind in type(error).__mro__}
     text = str(error).lower()
     if "ConnectTimeout" in names:

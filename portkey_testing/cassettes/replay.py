@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
+from portkey_testing.cassettes import cache as parsed_before
 from portkey_testing.cassettes import codec, store
 from portkey_testing.cassettes.match import (
     MatchRules,
@@ -16,11 +20,11 @@ from portkey_testing.cassettes.match import (
     closest,
     difference,
     differing_paths,
-    key_of,
 )
 from portkey_testing.cassettes.model import (
     CLOSED,
     COMPLETE,
+    CassetteError,
     EventStream,
     Header,
     Interaction,
@@ -86,7 +90,9 @@ class Replay:
         rules: What the comparison leaves out.
         redactor: The rules by which the recording was redacted, where they are not the defaults.
         repeat: Whether the last of several equal requests answers any number of further ones.
-        on_miss: Called with the explanation of a miss; must raise. It raises `CassetteMissError` by default.
+        on_miss: Called with the explanation when there is no answer; must raise. By default it raises
+            `CassetteMissError`.
+        cache: Folder in which to keep what a large file was parsed to, for the next run.
 
     Raises:
         CassetteError: the file is none, or is damaged.
@@ -100,6 +106,7 @@ class Replay:
         redactor: Redactor | None = None,
         repeat: bool = False,
         on_miss: Callable[[str], NoReturn] = _raise,
+        cache: Path | None = None,
     ) -> None:
         self.path = Path(path)
         self._rules = rules or MatchRules()
@@ -108,24 +115,60 @@ class Replay:
         self._on_miss = on_miss
         self._lock = threading.Lock()
         self._plays: list[Play] = []
-        header, *self._documents = codec.split(store.read(self.path), self.path)
-        self.header: Header = codec.decode_header(header)
-        self._interactions = [codec.decode_interaction(document) for document in self._documents]
+        self._interactions: dict[int, Interaction] = {}
+        self._data = store.read(self.path)
+        parsed = None if cache is None else parsed_before.read(cache, self.path, self._data)
+        if parsed is None:
+            with _no_garbage():
+                parsed = self._parsed()
+            if cache is not None:
+                parsed_before.write(cache, self.path, self._data, parsed)
+        self._values, self._lines = parsed.values, parsed.lines
         self._places: dict[bytes, list[int]] = {}
-        for place, interaction in enumerate(self._interactions):
-            self._places.setdefault(self._key(interaction, place), []).append(place)
+        for place, key in enumerate(parsed.keys if self._rules == MatchRules() else self._keys()):
+            self._places.setdefault(key, []).append(place)
         self._next: dict[bytes, int] = dict.fromkeys(self._places, 0)
 
-    def _key(self, interaction: Interaction, place: int) -> bytes:
-        try:
-            return self._rules.key(interaction.request)
-        except ValueError as error:
-            raise self._documents[place].error(str(error), "request") from None
+    def _parsed(self) -> parsed_before.Parsed:
+        """The whole file, each interaction checked."""
+        header, *documents = self._documents
+        codec.decode_header(header)
+        rules = MatchRules()
+        parsed = parsed_before.Parsed([], [], [])
+        for place, document in enumerate(documents):
+            value = document.value()
+            self._interactions[place] = interaction = codec.decode_interaction(document, value)
+            parsed.values.append(value)
+            parsed.lines.append(document.line)
+            parsed.keys.append(rules.key(interaction.request))
+        return parsed
+
+    @functools.cached_property
+    def _documents(self) -> list[codec.Document]:
+        return codec.split(self._data, self.path)
+
+    @property
+    def header(self) -> Header:
+        """The header of the file."""
+        return codec.decode_header(self._documents[0])
+
+    def _interaction(self, place: int) -> Interaction:
+        if place not in self._interactions:
+            self._interactions[place] = codec.decode_interaction(self._documents[place + 1], self._values[place])
+        return self._interactions[place]
+
+    def _keys(self) -> Iterator[bytes]:
+        """What the recorded requests mean under rules of the project's own."""
+        for place in range(len(self._values)):
+            try:
+                yield self._rules.key(self._interaction(place).request)
+            except ValueError as error:
+                raise self._documents[place + 1].error(str(error), "request") from None
 
     @property
     def interactions(self) -> Sequence[Interaction]:
         """Everything recorded, in recorded order."""
-        return tuple(self._interactions)
+        return tuple(map(self._interaction, range(len(self._values))))
 
     @property
     def plays(self) -> Sequence[Play]:
@@ -137,27 +180,34 @@ class Replay:
         """The interactions that no request has asked for, with their numbers, which start at 1."""
         played = {play.number for play in self._plays}
         return [
-            (number, interaction) for number, interaction in enumerate(self._interactions, 1) if number not in played
+            (number, interaction) for number, interaction in enumerate(self.interactions, 1) if number not in played
         ]
 
     def respond(self, request: GatewayRequest, now: float) -> Timeline:
         """The recorded answer to `request`, with its recorded timing.
 
         Raises:
-            CassetteMissError: there is none (or what `on_miss` raises).
-            CassetteError: the recorded stream is damaged.
+            CassetteMissError: there is none, or it is damaged (or what `on_miss` raises).
         """
-        timeline = self.find(request, now)
+        try:
+            timeline = self.find(request, now)
+        except CassetteError as error:
+            # A client would swallow it, as it does every other exception around its transport.
+            self._on_miss(str(error))
         if timeline is None:
             self._on_miss(self._explanation(request))
         return timeline
 
     def find(self, request: GatewayRequest, now: float) -> Timeline | None:
-        """The recorded answer to `request`, or None if there is none left."""
+        """The recorded answer to `request`, or None if there is none left.
+
+        Raises:
+            CassetteError: the recorded stream is damaged.
+        """
         place = self._claim(request)
         if place is None:
             return None
-        interaction = self._interactions[place]
+        interaction = self._interaction(place)
         reads = self._reads(place, interaction.response)
         with self._lock:
             self._plays.append(Play(place + 1, interaction, request, now))
@@ -181,7 +231,7 @@ class Replay:
         if isinstance(response, RecordedFailure) or response.body is None:
             return []
         if isinstance(response.body, EventStream):
-            return codec.reads_of(self._documents[place], response.body)
+            return codec.reads_of(self._documents[place + 1], response.body)
         when = response.after_ms if response.body_ms is None else response.body_ms
         return [(when, response.body.content())]
 
@@ -189,32 +239,34 @@ class Replay:
         return (
             f"The recording of interaction {place + 1} ends here, because the client that made it hung up; "
             f"this one reads on, and nobody knows what would come.\n"
-            f"cassette: {self.path}, line {self._interactions[place].line}\n\n{_HOW_TO_RECORD}"
+            f"cassette: {self.path}, line {self._lines[place]}\n\n{_HOW_TO_RECORD}"
         )
 
     def _explanation(self, request: GatewayRequest) -> str:
-        live = next(iter(self._redactor.readings(request)))
+        *_, live = readings = list(
+            self._redactor.readings(request)
+        )  # the last is free of secrets: this text gets into logs
         meaning = self._rules.meaning(live)
-        places = self._places.get(key_of(meaning), [])
+        places = [place for key in {*map(self._rules.key, readings)} for place in self._places.get(key, ())]
         played = len({play.number for play in self._plays})
         head = [
             "No recorded interaction answers this request.",
             f"reason:   {self._reason(places)}",
             f"request:  {brief(live)}",
-            f"cassette: {self.path} ({len(self._interactions)} interactions, {played} played)",
+            f"cassette: {self.path} ({len(self._values)} interactions, {played} played)",
         ]
         if self._rules.ignore or self._rules.normalise:
             head.append(f"rules:    {self._rules}")
         if places:
             return "\n".join([*head, "", _HOW_TO_REPEAT, _HOW_TO_RECORD])
-        recorded = [self._rules.meaning(interaction.request) for interaction in self._interactions]
+        recorded = [self._rules.meaning(interaction.request) for interaction in self.interactions]
         return "\n".join([*head, *self._candidates(meaning, recorded), "", _HOW_TO_RECORD])
 
     def _reason(self, places: list[int]) -> str:
-        if not self._interactions:
+        if not self._values:
             return "the cassette holds no interaction at all"
         if places:
-            lines = ", ".join(str(self._interactions[place].line) for place in places)
+            lines = ", ".join(str(self._lines[place]) for place in places)
             return f"it was recorded {_times(len(places))} (line {lines}), and has been played as often"
         return "no recorded request means the same"
 
@@ -224,10 +276,10 @@ class Replay:
         best = closest(meaning, recorded, _CLOSEST)
         for rank, place in enumerate(best):
             state = "played" if place + 1 in played else "not played"
+            title = "The closest" if rank == 0 else "Then"
             lines += [
                 "",
-                f"{'The closest' if rank == 0 else 'Then'}: interaction {place + 1}, "
-                f"line {self._interactions[place].line}, {state}",
+                f"{title}: interaction {place + 1}, line {self._lines[place]}, {state}",
                 *(f"  {line}" for line in difference(recorded[place], meaning, 40 if rank == 0 else 12)),
             ]
         if best and len(paths := differing_paths(recorded[best[0]], meaning)) <= 3:
@@ -240,6 +292,18 @@ _HOW_TO_RECORD: Final = (
     "to record all of it again: pytest --portkey-record=rewrite."
 )
 _HOW_TO_REPEAT: Final = "If the application may ask as often as it likes: Replay(..., repeat=True)."
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Hold the garbage collector: a cassette being built leaves no cycles, and looking for them takes a while."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _times(count: int) -> str:

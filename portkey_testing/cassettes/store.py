@@ -1,8 +1,9 @@
 """Files: where a cassette lies, reading it safely, and changing it so that it is always whole.
 
-A change is made on a copy that then takes the file's place in one step, under a lock that other processes respect. So a reader sees the old
-file or the new one, a kill leaves one of them, and two recorders lose nothing. The locks lie in the system's temporary folder,
-not beside the cassettes; processes on different machines that share a folder do not see them.
+A change is made on a copy that then takes the file's place in one step, under a lock that other processes respect. So a
+reader sees the old file or the new one, a kill leaves one of them, and two recorders lose nothing. The locks lie in the
+system's temporary folder, not beside the cassettes; processes on different machines that share a folder do not see
+them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import stat
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from portkey_testing.cassettes import codec
 from portkey_testing.cassettes.model import Cassette, CassetteError
@@ -51,8 +52,8 @@ def located(folder: str | Path, name: str) -> Path:
 def name_of(*parts: str) -> str:
     """A cassette name made from free texts such as a module, a class and a test with its parameters.
 
-    Every file system takes it, and different texts give different names: what has to be replaced or cut off comes back as
-    a hash of the whole.
+    Every file system takes it, and different texts give different names: what has to be replaced or cut off comes back
+    as a hash of the whole.
     """
     return "/".join(map(_file_name, parts))
 
@@ -67,7 +68,7 @@ def _file_name(text: str) -> str:
         return name
     mark = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:10]
     short = name.encode()[: _MAX_NAME - 11].decode("utf-8", "ignore")
-    return f"{short}-{mark}"
+    return f"{short or '_'}-{mark}"
 
 
 def read(path: Path) -> bytes:
@@ -83,7 +84,7 @@ def read(path: Path) -> bytes:
         raise CassetteError("there is no such cassette; record it: pytest --portkey-record=once", path=path) from None
     except (OSError, ValueError) as error:
         raise CassetteError(f"cannot be opened: {_reason(error)}", path=path) from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CassetteError("expected an ordinary file", path=path)
@@ -91,7 +92,10 @@ def read(path: Path) -> bytes:
             raise CassetteError(
                 f"the file has {status.st_size >> 20} MiB, and {MAX_SIZE >> 20} is the most that is read", path=path
             )
-        return file.read(MAX_SIZE + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_SIZE + 1)
+    finally:
+        os.close(descriptor)
 
 
 def load(path: str | Path) -> Cassette:
@@ -103,10 +107,17 @@ def load(path: str | Path) -> Cassette:
     return codec.decode(read(Path(path)), Path(path))
 
 
-def update(path: Path, change: Callable[[bytes | None, bool], bytes], session: str = "") -> None:
+class Change(Protocol):
+    """Makes the new bytes of a file from the old ones."""
+
+    def __call__(self, old: bytes | None, *, known: bool) -> bytes: ...
+
+
+def update(path: Path, change: Change, session: str = "") -> None:
     """Replace the file by `change(old, known)`, in one step.
 
-    `old` is what is there, None if nothing is. `known` says whether the file was already changed in `session`, by any process.
+    `old` is what is there, None if nothing is. `known` says whether the file was already changed in `session`, by any
+    process.
 
     Raises:
         CassetteError: the file cannot be replaced; it is as it was.
@@ -117,7 +128,7 @@ def update(path: Path, change: Callable[[bytes | None, bool], bytes], session: s
             _check_target(path)
             old = read(path) if path.exists() else None
             known = bool(session) and lock.read() == session.encode()
-            _replace(path, change(old, known))
+            _replace(path, change(old, known=known))
             if session and not known:
                 lock.write(session.encode())
     except OSError as error:
@@ -136,27 +147,28 @@ def _check_target(path: Path) -> None:
         return
     # Two tests whose names differ in case only would share one file on some systems, and lose it to each other.
     folded = path.name.casefold()
-    for other in os.listdir(path.parent):
-        if other != path.name and unicodedata.normalize("NFC", other).casefold() == folded:
+    for other in path.parent.iterdir():
+        if other.name != path.name and unicodedata.normalize("NFC", other.name).casefold() == folded:
             raise CassetteError(
-                f"{other} differs from it in case only, and some file systems take the two for one: rename a test",
+                f"{other.name} differs from it in case only, and some file systems take the two for one: rename a test",
                 path=path,
             )
 
 
 def _replace(path: Path, data: bytes) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".tmp", dir=path.parent)
+    copy = Path(name)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
         if os.name == "posix":
-            os.chmod(name, 0o644 & ~_umask())
-        os.replace(name, path)
+            copy.chmod(0o644 & ~_umask())
+        copy.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(name)
+            copy.unlink()
         raise
 
 
@@ -186,8 +198,8 @@ class _Lock:
 @contextmanager
 def _locked(path: Path) -> Iterator[_Lock]:
     folder = _lock_folder()
-    target = os.path.join(os.path.realpath(path.parent), path.name.casefold())
-    name = hashlib.sha256(target.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    target = Path(os.path.realpath(path.parent)) / path.name.casefold()
+    name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
     descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         _lock_first_byte(descriptor)

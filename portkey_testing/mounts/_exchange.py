@@ -34,11 +34,13 @@ def answer(
     request: GatewayRequest,
     extensions: Mapping[str, Any],
     library: ExceptionClasses,
+    *,
+    body: type[Playback] = Playback,
 ) -> Answered:
     """The responder's answer to a request that arrived now, in the exception classes of `library`."""
     leave_clock(extensions, clock)
     timeline = responder.respond(request, clock.time())
-    return Answered(timeline, Playback(timeline, clock, request.timeouts, library))
+    return Answered(timeline, body(timeline, clock, request.timeouts, library))
 
 
 def gateway_request(

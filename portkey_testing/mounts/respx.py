@@ -8,9 +8,9 @@ here in the same place.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -21,8 +21,10 @@ from respx.mocks import HTTPCoreMocker, HTTPXMocker, Mocker
 from respx.models import AllMockedAssertionError, PassThrough
 
 from portkey_client._clock import Clock
+from portkey_testing._patching import InPlace, Patches
 from portkey_testing._playback import ExceptionClasses
-from portkey_testing.failures import EscapedRequest
+from portkey_testing.guard import Guard
+from portkey_testing.mounts import live
 from portkey_testing.mounts._exchange import Answered, answer, gateway_request
 from portkey_testing.mounts.transport import as_gateway_request
 from portkey_testing.timeline import Responder
@@ -40,40 +42,31 @@ class Mount:
         responder: What answers.
         clock: The clock it answers on.
         origins: Scheme, host and port of each gateway; a request to one of them is ours even without Portkey's headers.
-        escaped: Told about a request that would leave the machine, before it fails the test.
+        guard: Judges the requests that are not the gateway's.
     """
 
-    def __init__(
-        self,
-        responder: Responder,
-        clock: Clock,
-        gateway_urls: Iterable[str],
-        escaped: Callable[[EscapedRequest], None],
-    ) -> None:
+    def __init__(self, responder: Responder, clock: Clock, gateway_urls: Iterable[str], guard: Guard) -> None:
         self.responder = responder
         self.clock = clock
         self.origins = frozenset(_origin(url) for url in gateway_urls)
-        self.escaped = escaped
+        self.guard = guard
 
     def claims(self, url: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether a request is the gateway's."""
         return any(name.lower().startswith(_PREFIX) for name, _ in headers) or _origin(url) in self.origins
 
-    def keep_on_machine(self, method: str, url: str) -> None:
-        """Let a request that is not the gateway's go its way, unless that leads off this machine.
+    def is_foreign(self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether a request is not the gateway's and may go its way, or is a recording's, which decides about it below.
 
         Raises:
-            EscapedRequest: it does.
+            EscapedRequest: it is not, and its way leads off this machine.
         """
-        host = urlsplit(url).hostname or ""
-        if not _is_loopback(host):
-            failure = EscapedRequest(
-                f"{method} {url} would leave this machine, and a test with the fake gateway must not. Mock that "
-                f"service too, "
-                "for example with respx_mock, or point the client at the gateway."
-            )
-            self.escaped(failure)
-            raise failure
+        if live.takes(url, headers):
+            return True
+        if self.claims(url, headers):
+            return False
+        self.guard.hold_http(f"{method} {url}", urlsplit(url).hostname or "")
+        return True
 
 
 class _Router:
@@ -95,11 +88,11 @@ class _Router:
         return _response(answered)
 
     def _answer(self, request: httpx.Request, body: bytes) -> Answered:
-        mount, url = self._mount, str(request.url)
-        if not mount.claims(url, request.headers.raw):
-            if any(not isinstance(router, _Router) for router in self._mocker.routers):
-                raise AllMockedAssertionError(f"{request!r} is not the gateway's")
-            mount.keep_on_machine(request.method, url)
+        mount, url, headers = self._mount, str(request.url), request.headers.raw
+        others = any(not isinstance(router, _Router) for router in self._mocker.routers)
+        if others and not mount.claims(url, headers):
+            raise AllMockedAssertionError(f"{request!r} is not the gateway's")
+        if mount.is_foreign(request.method, url, headers):
             raise PassThrough(f"{request!r} is not the gateway's", request=request, origin=cast("Any", self))
         return answer(
             mount.responder, mount.clock, as_gateway_request(request, body), request.extensions, self._library
@@ -121,7 +114,9 @@ def mounted(mount: Mount) -> Iterator[None]:
         with _httpcore2_mounted(mount):
             yield
     finally:
+        # A mocker that has routers does not stop, so a user's that ended before ours could not: each is stopped here.
         _remove(HTTPXMocker, client)
+        HTTPXMocker.stop()
         _remove(HTTPCoreMocker, core)
         HTTPCoreMocker.stop()
 
@@ -134,11 +129,16 @@ def _remove(mocker: type[Mocker], router: _Router) -> None:
     cast("list[Any]", mocker.routers).remove(router)
 
 
-@contextmanager
-def _httpcore2_mounted(mount: Mount) -> Iterator[None]:
-    if find_spec("httpcore2") is None:
-        yield
-        return
+def _httpcore2_mounted(mount: Mount) -> AbstractContextManager[None]:
+    return _IN_HTTPCORE2.entered(mount) if _has_httpcore2() else nullcontext()
+
+
+@cache
+def _has_httpcore2() -> bool:
+    return find_spec("httpcore2") is not None
+
+
+def _patch_httpcore2(patches: Patches) -> None:
     import httpcore2
 
     library = cast("ExceptionClasses", httpcore2)
@@ -146,9 +146,8 @@ def _httpcore2_mounted(mount: Mount) -> Iterator[None]:
     send, asend = sync_pool.handle_request, async_pool.handle_async_request
 
     def handle_request(pool: Any, request: Any) -> Any:
-        url = _url(request)
-        if not mount.claims(url, request.headers):
-            mount.keep_on_machine(request.method.decode(), url)
+        mount, url = _IN_HTTPCORE2.latest, _url(request)
+        if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return send(pool, request)
         body = b"".join(request.stream)
         answered = _answer2(mount, request, url, body, library)
@@ -156,26 +155,19 @@ def _httpcore2_mounted(mount: Mount) -> Iterator[None]:
         return httpcore2.Response(answered.timeline.status, headers=answered.headers, content=answered.playback)
 
     async def handle_async_request(pool: Any, request: Any) -> Any:
-        url = _url(request)
-        if not mount.claims(url, request.headers):
-            mount.keep_on_machine(request.method.decode(), url)
+        mount, url = _IN_HTTPCORE2.latest, _url(request)
+        if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return await asend(pool, request)
         body = b"".join([part async for part in request.stream])
         answered = _answer2(mount, request, url, body, library)
         await answered.playback.astart()
         return httpcore2.Response(answered.timeline.status, headers=answered.headers, content=answered.playback)
 
-    _patch(sync_pool, "handle_request", handle_request)
-    _patch(async_pool, "handle_async_request", handle_async_request)
-    try:
-        yield
-    finally:
-        _patch(sync_pool, "handle_request", send)
-        _patch(async_pool, "handle_async_request", asend)
+    patches.replace(sync_pool, "handle_request", handle_request)
+    patches.replace(async_pool, "handle_async_request", handle_async_request)
 
 
-def _patch(cls: type[Any], name: str, method: Callable[..., Any]) -> None:
-    setattr(cls, name, method)
+_IN_HTTPCORE2: Final = InPlace[Mount](_patch_httpcore2)
 
 
 def _answer2(mount: Mount, request: Any, url: str, body: bytes, library: ExceptionClasses) -> Answered:
@@ -196,12 +188,3 @@ def _response(answered: Answered) -> httpx.Response:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,4 +1,4 @@
-"""The exchanges of `tests/data/secrets_cases.yaml`, their secrets put together, and a search that knows every encoding."""
+"""The exchanges of `tests/data/secrets_cases.yaml` with their secrets put together, and a search in every encoding."""
 
 from __future__ import annotations
 
@@ -88,10 +88,16 @@ def _bytes(body: Any) -> bytes:
     return body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
 
+def planted() -> dict[str, str]:
+    """The invented secrets by name."""
+    data = yaml.safe_load(DATA.read_text(encoding="utf-8"))
+    return {name: "".join(entry["parts"]) for name, entry in data["secrets"].items()}
+
+
 def cases() -> list[Case]:
     """All cases of the file."""
     data = yaml.safe_load(DATA.read_text(encoding="utf-8"))
-    secrets = {name: "".join(entry["parts"]) for name, entry in data["secrets"].items()}
+    secrets = planted()
     found = []
     for entry in data["cases"]:
         request, response = _deep(entry["request"], secrets), _deep(entry["response"], secrets)
@@ -136,7 +142,10 @@ def readings(text: str, depth: int = 4) -> Iterator[str]:
     if depth == 0:
         return
     others = {
-        re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text).replace("\\n", "\n").replace('\\"', '"').replace("\\/", "/"),
+        re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+        .replace("\\n", "\n")
+        .replace('\\"', '"')
+        .replace("\\/", "/"),
         unquote(text),
         html.unescape(text),
     } - {text}

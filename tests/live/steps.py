@@ -1,8 +1,8 @@
 """What a scripted provider does with one request: a step as data, and the HTTP answer it makes.
 
 A script is a list of steps; attempt number n takes step n, and the last step stands for every later attempt.
-In a YAML file a step is a mapping whose `kind` names one of the classes below and whose other keys are the fields
-of that class:
+In a YAML file a step is a mapping whose `kind` names one of the classes below (`json` where there is none) and whose
+other keys are the fields of that class; a field that is null counts as not given:
 
     json            any JSON body, any status
     openai          a chat completion
@@ -420,14 +420,19 @@ def parse_step(raw: object, where: str = "step") -> Step:
     if isinstance(raw, Step):
         return raw
     if not isinstance(raw, Mapping):
-        raise StepError(f"{where}: expected a mapping with `kind`, not {raw!r}")
+        raise StepError(f"{where}: expected a mapping, not {raw!r}")
     if "stream_switch" in raw:
         return _parse_switch(raw, where)
-    kind = raw.get("kind")
+    kind = raw.get("kind", JsonReply.kind)
     if not isinstance(kind, str) or kind not in KINDS:
         raise StepError(f"{where}: unknown kind {kind!r}; known are {', '.join(KINDS)} and a lone stream_switch")
     step = KINDS[kind]
-    values = {name: value for name, value in raw.items() if name != "kind"}
+    # a body may be null, and a stream may end without a finish reason; elsewhere null says nothing
+    values = {
+        name: value
+        for name, value in raw.items()
+        if name != "kind" and (value is not None or name in ("body", "finish_reason"))
+    }
     hints = get_type_hints(step)
     known = {f.name for f in fields(step)}
     if unknown := set(values) - known:

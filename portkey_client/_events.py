@@ -1,0 +1,270 @@
+"""From chunks to events: a pure machine, and a sync and an async shell around it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ._parse import parse_contents
+from ._streams import AsyncStream, Stream
+from .errors import APIResponseValidationError, PortkeyError, excerpt
+from .events import (
+    ChunkEvent,
+    ContentDeltaEvent,
+    ContentDoneEvent,
+    Event,
+    RefusalDeltaEvent,
+    RefusalDoneEvent,
+    ToolCallArgumentsDeltaEvent,
+    ToolCallArgumentsDoneEvent,
+)
+from .types import ChatCompletionChunk, ChatCompletions, DeltaToolCall, ParsedChatCompletion, StreamChoice, set_headers
+
+FormatT = TypeVar("FormatT", bound=BaseModel)
+
+
+class _ToolCall:
+    """A tool call so far."""
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.name = ""
+        self.arguments = ""
+
+
+class _Choice:
+    """A choice so far."""
+
+    def __init__(self) -> None:
+        self.content = ""
+        self.refusal = ""
+        self.tool_calls: dict[int, _ToolCall] = {}
+        self.open: int | None = None  # the tool call whose arguments are arriving
+
+
+class EventReader(Generic[FormatT]):
+    """Turns chunks into events.
+
+    Args:
+        kind: What complete texts are parsed as; None leaves them alone.
+    """
+
+    def __init__(self, kind: type[FormatT] | None) -> None:
+        self._kind = kind
+        self._choices: dict[int, _Choice] = {}
+
+    def feed(self, chunk: ChatCompletionChunk) -> Iterator[Event[FormatT]]:
+        """Take one chunk.
+
+        Raises:
+            ValidationError: A complete text is no instance of the class.
+        """
+        yield ChunkEvent(chunk)
+        for choice in chunk.choices:
+            yield from self._feed_choice(choice, self._choices.setdefault(choice.index, _Choice()))
+
+    def _feed_choice(self, choice: StreamChoice, so_far: _Choice) -> Iterator[Event[FormatT]]:
+        delta, index = choice.delta, choice.index
+        if delta.content:
+            so_far.content += delta.content
+            yield ContentDeltaEvent(delta.content, so_far.content, index)
+        if delta.refusal:
+            so_far.refusal += delta.refusal
+            yield RefusalDeltaEvent(delta.refusal, so_far.refusal, index)
+        for piece in delta.tool_calls or ():
+            yield from self._feed_tool_call(piece, so_far, index)
+        if choice.finish_reason is not None:
+            yield from self._close_tool_call(so_far, index)
+            if so_far.content:
+                yield ContentDoneEvent(so_far.content, self._parsed(choice, so_far), index)
+            if so_far.refusal:
+                yield RefusalDoneEvent(so_far.refusal, index)
+
+    def _feed_tool_call(self, piece: DeltaToolCall, so_far: _Choice, choice: int) -> Iterator[Event[FormatT]]:
+        index = piece.index
+        if index is None:  # not numbered: a new id begins a new call
+            last = len(so_far.tool_calls) - 1
+            known = so_far.tool_calls.get(last)
+            index = last if known is not None and piece.id in (None, "", known.id) else last + 1
+        if index != so_far.open:
+            yield from self._close_tool_call(so_far, choice)
+            so_far.open = index
+        call = so_far.tool_calls.setdefault(index, _ToolCall())
+        call.id = piece.id or call.id
+        if piece.function is not None:
+            call.name = piece.function.name or call.name
+            if delta := piece.function.arguments:
+                call.arguments += delta
+                yield ToolCallArgumentsDeltaEvent(index, call.id, call.name, call.arguments, delta, choice)
+
+    def _close_tool_call(self, so_far: _Choice, choice: int) -> Iterator[Event[FormatT]]:
+        index, so_far.open = so_far.open, None
+        if index is not None:
+            call = so_far.tool_calls[index]
+            parsed = _json_or_none(call.arguments)
+            yield ToolCallArgumentsDoneEvent(index, call.id, call.name, call.arguments, parsed, choice)
+
+    def _parsed(self, choice: StreamChoice, so_far: _Choice) -> FormatT | None:
+        whole = choice.normalized_finish_reason not in ("length", "content_filter") and not so_far.refusal
+        return self._kind.model_validate_json(so_far.content) if self._kind is not None and whole else None
+
+
+class _EventStreamBase(Generic[FormatT]):
+    def __init__(self, kind: type[FormatT] | None) -> None:
+        self._kind = kind
+
+    def _misfit(self, stream: Stream[Any] | AsyncStream[Any], error: ValidationError) -> NoReturn:
+        """A text that is no instance of the class; the answer itself is whole."""
+        partial = stream.partial
+        name = self._kind.__name__ if self._kind is not None else "answer"
+        issue = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, issue["loc"])) or "the text"
+        text = "; ".join(excerpt(choice.message.content or "") for choice in partial.choices)
+        failure = APIResponseValidationError(
+            stream.response,
+            message=f"Error code: {stream.response.status_code} - the answer is no {name}: "
+            f"{where}: {issue['msg']}; got {text}",
+        )
+        failure.keep_partial(partial)
+        raise failure from error
+
+    def _final(self, stream: Stream[Any] | AsyncStream[Any]) -> ParsedChatCompletion[FormatT]:
+        partial: ChatCompletions = stream.partial
+        answer: ParsedChatCompletion[FormatT] = ParsedChatCompletion.model_validate(partial.to_dict())
+        set_headers(answer, stream.response.headers)
+        if self._kind is not None:
+            try:
+                parse_contents(answer, self._kind)
+            except ValidationError as error:
+                self._misfit(stream, error)
+        return answer
+
+
+class EventStream(_EventStreamBase[FormatT]):
+    """The events of a streamed answer: `with client.chat.completions.stream(...) as stream: for event in stream: ...`.
+
+    The request is sent when `with` begins, and what is left of the stream is hung up on when it ends.
+
+    Raises (while iterating):
+        APIError: As `Stream` does; also where a text is no instance of the `response_format` class.
+    """
+
+    def __init__(self, open: Callable[[], Stream[ChatCompletionChunk]], kind: type[FormatT] | None) -> None:
+        super().__init__(kind)
+        self._open = open
+        self._stream: Stream[ChatCompletionChunk] | None = None
+        self._events: Generator[Event[FormatT]] | None = None
+
+    @property
+    def stream(self) -> Stream[ChatCompletionChunk]:
+        """The chunks behind the events, with their `gateway`, `partial` and `hook_results`."""
+        if self._stream is None:
+            raise PortkeyError("this stream is opened by `with`: `with client.chat.completions.stream(...) as stream:`")
+        return self._stream
+
+    def __enter__(self) -> Self:
+        self._stream = self._open()
+        self._events = self._read(self._stream)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Event[FormatT]]:
+        _ = self.stream  # which says how to open it
+        return iter(self._events or ())
+
+    def close(self) -> None:
+        """Hang up; harmless if repeated."""
+        if self._events is not None:
+            self._events.close()
+        self.stream.close()
+
+    def get_final_completion(self) -> ParsedChatCompletion[FormatT]:
+        """Read to the end and return the whole answer, its texts parsed."""
+        for _ in self:
+            pass
+        return self._final(self.stream)
+
+    def _read(self, stream: Stream[ChatCompletionChunk]) -> Generator[Event[FormatT]]:
+        reader = EventReader(self._kind)
+        for chunk in stream:
+            try:
+                yield from reader.feed(chunk)
+            except ValidationError as error:
+                self._misfit(stream, error)
+
+
+class AsyncEventStream(_EventStreamBase[FormatT]):
+    """The events of a streamed answer: `async with client.chat.completions.stream(...) as stream: async for event ...`.
+
+    As `EventStream`.
+    """
+
+    def __init__(
+        self, open: Callable[[], Awaitable[AsyncStream[ChatCompletionChunk]]], kind: type[FormatT] | None
+    ) -> None:
+        super().__init__(kind)
+        self._open = open
+        self._stream: AsyncStream[ChatCompletionChunk] | None = None
+        self._events: AsyncGenerator[Event[FormatT]] | None = None
+
+    @property
+    def stream(self) -> AsyncStream[ChatCompletionChunk]:
+        """The chunks behind the events, with their `gateway`, `partial` and `hook_results`."""
+        if self._stream is None:
+            raise PortkeyError(
+                "this stream is opened by `async with`: `async with client.chat.completions.stream(...) as stream:`"
+            )
+        return self._stream
+
+    async def __aenter__(self) -> Self:
+        self._stream = await self._open()
+        self._events = self._read(self._stream)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> AsyncIterator[Event[FormatT]]:
+        _ = self.stream
+        assert self._events is not None  # noqa: S101  # set together with the stream
+        return self._events
+
+    async def close(self) -> None:
+        """Hang up; harmless if repeated."""
+        if self._events is not None:
+            await self._events.aclose()
+        await self.stream.close()
+
+    async def get_final_completion(self) -> ParsedChatCompletion[FormatT]:
+        """Read to the end and return the whole answer, its texts parsed."""
+        async for _ in self:
+            pass
+        return self._final(self.stream)
+
+    async def _read(self, stream: AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[Event[FormatT]]:
+        reader = EventReader(self._kind)
+        async with aclosing(stream):
+            async for chunk in stream:
+                try:
+                    for event in reader.feed(chunk):
+                        yield event
+                except ValidationError as error:
+                    self._misfit(stream, error)
+
+
+def _json_or_none(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

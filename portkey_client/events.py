@@ -1,0 +1,135 @@
+"""What `chat.completions.stream()` yields: what changed, what it amounts to so far, and what is complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from .types import ChatCompletionChunk
+
+__all__ = [
+    "ChunkEvent",
+    "ContentDeltaEvent",
+    "ContentDoneEvent",
+    "Event",
+    "RefusalDeltaEvent",
+    "RefusalDoneEvent",
+    "ToolCallArgumentsDeltaEvent",
+    "ToolCallArgumentsDoneEvent",
+]
+
+ParsedT = TypeVar("ParsedT")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkEvent:
+    """A chunk as it came; the events that follow say what it means."""
+
+    chunk: ChatCompletionChunk
+    type: Literal["chunk"] = "chunk"
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDeltaEvent:
+    """More text.
+
+    Attributes:
+        delta: What came.
+        snapshot: The text so far.
+        choice: Index of the choice.
+    """
+
+    delta: str
+    snapshot: str
+    choice: int = 0
+    type: Literal["content.delta"] = "content.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDoneEvent(Generic[ParsedT]):
+    """A text is complete.
+
+    Attributes:
+        content: The text.
+        parsed: What it stands for, where a `response_format` class was given.
+        choice: Index of the choice.
+    """
+
+    content: str
+    parsed: ParsedT | None = None
+    choice: int = 0
+    type: Literal["content.done"] = "content.done"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDeltaEvent:
+    """More of a refusal; the fields are those of `ContentDeltaEvent`."""
+
+    delta: str
+    snapshot: str
+    choice: int = 0
+    type: Literal["refusal.delta"] = "refusal.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDoneEvent:
+    """A refusal is complete."""
+
+    refusal: str
+    choice: int = 0
+    type: Literal["refusal.done"] = "refusal.done"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallArgumentsDeltaEvent:
+    """More of a tool call's arguments.
+
+    Attributes:
+        index: Which of the choice's tool calls.
+        id: Its id.
+        name: The tool's name.
+        arguments: Their text so far.
+        arguments_delta: What came.
+        choice: Index of the choice.
+    """
+
+    index: int
+    id: str | None
+    name: str
+    arguments: str
+    arguments_delta: str
+    choice: int = 0
+    type: Literal["tool_calls.function.arguments.delta"] = "tool_calls.function.arguments.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallArgumentsDoneEvent:
+    """A tool call is complete.
+
+    Attributes:
+        index: Which of the choice's tool calls.
+        id: Its id.
+        name: The tool's name.
+        arguments: Their text, as the model wrote it.
+        parsed_arguments: What the text is as JSON; None where it is none, which models do write.
+        choice: Index of the choice.
+    """
+
+    index: int
+    id: str | None
+    name: str
+    arguments: str
+    parsed_arguments: Any
+    choice: int = 0
+    type: Literal["tool_calls.function.arguments.done"] = "tool_calls.function.arguments.done"
+
+
+Event: TypeAlias = (
+    ChunkEvent
+    | ContentDeltaEvent
+    | ContentDoneEvent[ParsedT]
+    | RefusalDeltaEvent
+    | RefusalDoneEvent
+    | ToolCallArgumentsDeltaEvent
+    | ToolCallArgumentsDoneEvent
+)

@@ -1,0 +1,1 @@
+"""What the command `portkey-testing` does; `cli` starts it."""

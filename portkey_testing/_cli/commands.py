@@ -1,0 +1,247 @@
+"""The commands and their options; what they do lies elsewhere.
+
+Exit statuses, the same for every command:
+
+    0   all is well
+    1   something was found: a cassette with a fault, a difference, a recording that could not be written
+    2   the command line is wrong, or a file or port it names cannot be used
+    3   the gateway cannot be reached
+
+`record` ends with the status of its command instead, unless the recording failed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+import click
+import httpx
+
+from portkey_client._version import VERSION
+from portkey_testing.cassettes import MODES, CassetteError, load_cassette, show
+from portkey_testing.cassettes import check as checks
+from portkey_testing.cassettes import verify as verification
+from portkey_testing.scenario import ScenarioError
+
+FOUND: Final = 1
+UNREACHABLE: Final = 3
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+
+
+def _url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """The base URL an option gives; its `/v1` may be left out."""
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise click.BadParameter(f"expected a URL such as http://127.0.0.1:8787/v1, not {value!r}")
+    return value if parts.path.strip("/") else f"{value.rstrip('/')}/v1"
+
+
+_PORT: Final = click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0: any free one."
+)
+_HOST: Final = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+_MODE: Final = click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="once",
+    show_default=True,
+    help="What is recorded, see docs/cassettes.md.",
+)
+_JSON: Final = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, package_name="portkey-testing")
+def portkey_testing() -> None:
+    """A fake Portkey gateway on a port, and everything about cassettes."""
+
+
+@portkey_testing.command()
+@click.argument("scenario", type=_FILE, required=False)
+@click.option("--cassette", type=_FILE, metavar="FILE", help="Replay this cassette; with --record: record it.")
+@click.option("--record", callback=_url, metavar="URL", help="Send requests on to this gateway, and record them.")
+@_MODE
+@_PORT
+@_HOST
+@click.option(
+    "--time-scale", type=click.FloatRange(min=0), default=1.0, help="Scripted seconds take that many real ones."
+)
+def serve(
+    *,
+    scenario: Path | None,
+    cassette: Path | None,
+    record: str | None,
+    mode: str,
+    port: int,
+    host: str,
+    time_scale: float,
+) -> None:
+    """Serve the fake on a real port until Ctrl-C or SIGTERM.
+
+    It answers from SCENARIO (a YAML file), from a cassette, or records one. A request that nothing answers gets an
+    explained 400 that no SDK retries. /__portkey__/journal, /__portkey__/reset and /__portkey__/script are for test
+    runners.
+    """
+    from portkey_testing._cli import running
+
+    if scenario is not None and cassette is not None:
+        raise click.UsageError("give a SCENARIO or --cassette, not both")
+    if record is not None and cassette is None:
+        raise click.UsageError("--record needs --cassette FILE, the file to record")
+    with _explained():
+        serving = (
+            running.fake_running(scenario=scenario, cassette=cassette, host=host, port=port, time_scale=time_scale)
+            if record is None or cassette is None
+            else running.proxy_running(gateway=record, cassette=cassette, mode=mode, host=host, port=port)
+        )
+        with serving as server:
+            click.echo(f"portkey-testing: listening on {server.url}")
+            running.wait_for_stop()
+
+
+@portkey_testing.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--gateway", callback=_url, required=True, metavar="URL", help="Base URL of the real gateway.")
+@click.option("-o", "--output", type=_FILE, required=True, metavar="FILE", help="The cassette.")
+@_MODE
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def record(gateway: str, output: Path, mode: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND against a recording proxy in front of the real gateway.
+
+    The base URLs of the usual SDKs (PORTKEY_BASE_URL, OPENAI_BASE_URL and the like) are set to the proxy; the
+    credentials stay those of COMMAND, and its exit status becomes that of this command.
+    """
+    from portkey_testing._cli import running
+
+    with _explained():
+        with running.proxy_running(gateway=gateway, cassette=output, mode=mode, host="127.0.0.1", port=0) as server:
+            status = running.run_command(command, running.environment(server))
+        _tell(f"portkey-testing: {_recorded(output)}")
+    raise SystemExit(status)
+
+
+def _recorded(path: Path) -> str:
+    if not path.exists():
+        return f"no request came, so there is no {path}"
+    count = len(load_cassette(path).interactions)
+    return f"{path} has {count} interaction{'' if count == 1 else 's'}"
+
+
+@portkey_testing.command("show")
+@click.argument("file", type=_FILE)
+@click.option("--mermaid", is_flag=True, help="A sequence diagram for a pull request.")
+@_JSON
+def show_(file: Path, *, mermaid: bool, as_json: bool) -> None:
+    """Draw what a cassette holds: each call as a tree with a time line."""
+    with _explained():
+        cassette = load_cassette(file)
+    if mermaid and as_json:
+        raise click.UsageError("give --mermaid or --json, not both")
+    if mermaid:
+        click.echo(show.mermaid(list(cassette.interactions)))
+    elif as_json:
+        told = [show.summary(interaction, number) for number, interaction in enumerate(cassette.interactions, 1)]
+        header = {"recorded": cassette.header.recorded, "gateway": cassette.header.gateway}
+        _echo_json({"file": str(file), **header, "interactions": told})
+    else:
+        about = ", ".join(filter(None, [cassette.header.recorded, cassette.header.gateway]))
+        click.secho(f"{file}{f' ({about})' if about else ''}", bold=True)
+        for number, interaction in enumerate(cassette.interactions, 1):
+            click.echo()
+            for line in show.lines(interaction, number):
+                click.echo(line)
+
+
+@portkey_testing.command()
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--max-age", type=click.IntRange(min=0), metavar="DAYS", help="Warn of recordings older than that.")
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+@_JSON
+def check(paths: tuple[Path, ...], max_age: int | None, *, strict: bool, as_json: bool) -> None:
+    """Judge cassettes (by default all in cassettes/): damage, secrets, drift from the client's models, age.
+
+    Nothing is sent. Exit status 1 if there is an error; with --strict, a warning.
+    """
+    with _explained():
+        files = [file for path in paths or (Path("cassettes"),) for file in checks.cassettes_in(path)]
+    today = dt.datetime.now(dt.UTC).date()
+    findings = [finding for file in files for finding in checks.check(file, today=today, max_age_days=max_age)]
+    errors = [finding for finding in findings if strict or finding.level == "error"]
+    if as_json:
+        names = ("line", "level", "rule", "problem")
+        told = [{"path": str(found.path), **{name: getattr(found, name) for name in names}} for found in findings]
+        _echo_json({"files": len(files), "errors": len(errors), "findings": told})
+    else:
+        for finding in findings:
+            click.secho(str(finding), fg="red" if finding.level == "error" else "yellow")
+        click.echo(f"{len(files)} cassettes, {len(errors)} errors, {len(findings) - len(errors)} warnings")
+    raise SystemExit(FOUND if errors else 0)
+
+
+@portkey_testing.command()
+@click.option("--gateway", callback=_url, required=True, metavar="URL", help="Base URL of the real gateway.")
+@click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send this header too.")
+@click.argument("file", type=_FILE)
+@_JSON
+def verify(gateway: str, headers: tuple[str, ...], file: Path, *, as_json: bool) -> None:
+    """Send the recorded requests again, and say where the structure of the answers differs, and who moved.
+
+    A cassette holds no credentials: PORTKEY_API_KEY and the providers' (OPENAI_API_KEY, ...) are taken from the
+    environment, others from -H.
+    """
+    sent = {"x-portkey-api-key": key} if (key := os.environ.get("PORTKEY_API_KEY")) else {}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon:
+            raise click.UsageError(f"expected NAME:VALUE, not {header!r}")
+        sent[name.strip().lower()] = value.strip()
+    told = []
+    with _explained():
+        for number, interaction in enumerate(load_cassette(file).interactions, 1):
+            live = verification.send_again(interaction.request, gateway, sent, os.environ)
+            told += [(number, found) for found in verification.compare(interaction.response, live.response)]
+    if as_json:
+        names = ("path", "cassette", "live", "models", "verdict")
+        listed = [{"interaction": number, **{name: getattr(found, name) for name in names}} for number, found in told]
+        _echo_json({"file": str(file), "differences": listed})
+    else:
+        for number, found in told:
+            click.secho(f"{file}, interaction {number}: {found}", fg="yellow")
+        click.echo(f"{file}: {len(told)} differences")
+    raise SystemExit(FOUND if told else 0)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what went wrong in one line, and end with the status for it."""
+    try:
+        yield
+    except CassetteError as error:
+        _fail(str(error), FOUND if error.path is not None and Path(error.path).exists() else 2)
+    except ScenarioError as error:
+        _fail(str(error), 2)
+    except httpx.TransportError as error:
+        _fail(f"the gateway cannot be reached: {error}", UNREACHABLE)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 2)
+
+
+def _fail(text: str, status: int) -> NoReturn:
+    _tell(f"portkey-testing: {text}", fg="red")
+    raise SystemExit(status)
+
+
+def _tell(text: str, **style: Any) -> None:
+    click.secho(text, err=True, **style)
+
+
+def _echo_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -1,0 +1,114 @@
+"""Checks that rewrite what they look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from portkey_testing import _javascript
+from portkey_testing._guardrails.subject import CheckError, Finding, Params, Subject, UnreadableError
+
+_WRITTEN_PATTERN = re.compile(r"/(.+?)/([gimsuyd]*)")
+_REPLACED_PART = re.compile(r"\$(\$|&|\d{1,2})")
+
+
+def regex_replace(subject: Subject, params: Params) -> Finding:
+    rule = params.get("rule")
+    replacement = params.get("redactText") or "[REDACTED]"
+    try:
+        content = subject.content
+    except UnreadableError as error:
+        raise CheckError(str(error), "TypeError") from error
+    if not rule:
+        raise CheckError("Missing regex pattern")
+    if content is _javascript.MISSING or not _javascript.truthy(content):
+        raise CheckError("Missing text to match")
+    source, flags = rule, ""
+    written = _WRITTEN_PATTERN.fullmatch(rule)
+    if written is not None:
+        source, flags = written.groups()
+    regex = _javascript.pattern(source, flags)
+    texts = subject.texts
+    hit = any(text and regex.search(text) for text in texts)
+    data: dict[str, Any] = {
+        "regexPattern": rule,
+        "verdict": True,
+        "explanation": f"The regex pattern '{rule}' did not match any text.",
+    }
+    if not hit:
+        return Finding(verdict=True, data=data)
+    verdict = not params.get("failOnDetection")
+    data |= {"verdict": verdict, "explanation": f"Pattern '{rule}' matched and was replaced with '{replacement}'"}
+    count = 0 if "g" in flags else 1
+    replaced = [
+        regex.sub(lambda match: _REPLACED_PART.sub(lambda part: _part(part.group(1), match), replacement), text, count)
+        if text
+        else None
+        for text in texts
+    ]
+    return _transformed(subject, subject.with_texts(replaced), data, verdict=verdict)
+
+
+def _part(name: str, match: re.Match[str]) -> str:
+    """What `$1`, `$&` or `$$` stands for in a replacement."""
+    if name == "$":
+        return "$"
+    if name == "&":
+        return match.group()
+    number = int(name)
+    return match.group(number) or "" if 0 < number <= match.re.groups else f"${name}"
+
+
+def add_prefix(subject: Subject, params: Params) -> Finding:
+    if subject.stage != "input" or subject.endpoint not in ("complete", "chatComplete", "messages"):
+        return Finding(verdict=True)
+    prefix = params.get("prefix")
+    if not isinstance(prefix, str) or not prefix:
+        return Finding(verdict=True, error={"message": "Prefix parameter is required and must be a string"})
+    role = params.get("applyToRole") or "user"
+    adds = params.get("addToExisting") is not False
+    only_if_empty = params.get("onlyIfEmpty") is True
+    if subject.endpoint == "complete":
+        first, *others = subject.texts
+        request = subject.with_texts([f"{prefix}{first or ''}", *others])
+    else:
+        request = _prefixed(subject, prefix, role, adds=adds, only_if_empty=only_if_empty)
+    data = {
+        "prefix": prefix,
+        "requestType": subject.endpoint,
+        "applyToRole": role,
+        "addToExisting": adds,
+        "onlyIfEmpty": only_if_empty,
+    }
+    return _transformed(subject, request, data)
+
+
+def _prefixed(subject: Subject, prefix: str, role: str, *, adds: bool, only_if_empty: bool) -> Mapping[str, Any]:
+    """The request with a prefix on the first message of that role, or with a message of its own."""
+    listed = subject.request.get("messages")
+    messages = list(listed) if isinstance(listed, list) else []
+    said: Any = [{"type": "text", "text": prefix}] if subject.endpoint == "messages" else prefix
+    at = next((i for i, message in enumerate(messages) if message.get("role") == role), None)
+    if at is None:
+        messages.insert(0 if role == "system" else len(messages), {"role": role, "content": said})
+        return {**subject.request, "messages": messages}
+    content = messages[at].get("content")
+    empty = (isinstance(content, str) and not content.strip()) or content == []
+    if only_if_empty and not empty:
+        return subject.request
+    if not adds:
+        messages.insert(at, {"role": role, "content": said})
+    elif isinstance(content, list):
+        first, others = (content[0], content[1:]) if content and content[0].get("type") == "text" else ({}, content)
+        parts = [{**first, "type": "text", "text": f"{prefix}{first.get('text') or ''}"}, *others]
+        messages[at] = {**messages[at], "content": parts}
+    else:
+        messages[at] = {**messages[at], "content": f"{prefix}{content or ''}"}
+    return {**subject.request, "messages": messages}
+
+
+def _transformed(subject: Subject, changed: Mapping[str, Any], data: Any, *, verdict: bool = True) -> Finding:
+    if subject.stage == "input":
+        return Finding(verdict, data, request=changed, transformed=True)
+    return Finding(verdict, data, response=changed, transformed=True)

@@ -1,0 +1,78 @@
+"""Reading what the application sent: its body, its metadata and its config, as the gateway reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from portkey_testing import _javascript
+from portkey_testing._policy import BrokenRequestError, Target
+from portkey_testing._routes import Route
+from portkey_testing.timeline import GatewayRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A request that goes to providers.
+
+    Attributes:
+        request: As the application sent it, with everything the account keeps written into its headers.
+        endpoint: The gateway's name for its kind.
+        body: Its JSON; None where the gateway does not read it.
+        raw: Its text, where the gateway passes it on unread.
+        metadata: The JSON of its metadata header.
+    """
+
+    request: GatewayRequest
+    endpoint: str
+    body: Any
+    raw: str | None
+    metadata: Mapping[str, Any]
+
+    def params(self, target: Target) -> Mapping[str, Any]:
+        """The fields of the body with the target's overrides; overrides alone make no body."""
+        if not _javascript.truthy(self.body):
+            return {}
+        return {**_javascript.spread(self.body), **target.overrides}
+
+
+def read(request: GatewayRequest, route: Route) -> Inbound:
+    """The request as the gateway reads it for that route.
+
+    Raises:
+        BrokenRequestError: the body is not the JSON it has to be.
+    """
+    body, raw = _body(request, route)
+    return Inbound(request, route.endpoint, body, raw, _metadata(request.headers))
+
+
+def _body(request: GatewayRequest, route: Route) -> tuple[Any, str | None]:
+    """The JSON of the body, and its text where it is passed on unread."""
+    if route.body == "json":
+        return _json(request.body.decode("utf-8", "replace")), None
+    if route.body == "none":
+        return {}, None
+    kind = request.headers.get("content-type", "").split(";")[0]
+    if kind == "application/json":
+        return ({} if request.method in ("GET", "DELETE") else _json(request.body.decode("utf-8", "replace"))), None
+    unread = route.endpoint == "uploadFile" or kind.startswith(("multipart/form-data", "audio"))
+    return None, request.body.decode("utf-8", "replace") if unread else None
+
+
+def _metadata(headers: Mapping[str, str]) -> Mapping[str, Any]:
+    written = headers.get("x-portkey-metadata")
+    if written is None:
+        return {}
+    try:
+        found = _javascript.parse(written)
+    except ValueError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def _json(text: str) -> Any:
+    try:
+        return _javascript.parse(text)
+    except ValueError as error:
+        raise BrokenRequestError(_javascript.parse_error(text)) from error

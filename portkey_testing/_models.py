@@ -1,0 +1,41 @@
+"""What is known of models by their names."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+
+@lru_cache(maxsize=256)
+def foreign_to(provider: str, model: str) -> str | None:
+    """Whose model it is, if it is known to be another provider's."""
+    return next(
+        (
+            owner
+            for owner, beginnings in _data()["families"].items()
+            if owner != provider and model.startswith(tuple(beginnings))
+        ),
+        None,
+    )
+
+
+def reasons(model: str) -> bool:
+    """It is one of OpenAI's reasoning models, which fix the sampling parameters."""
+    return _pattern("reasoning").fullmatch(model) is not None
+
+
+def refuses_system_messages(model: str) -> bool:
+    return _pattern("without_system_message").fullmatch(model) is not None
+
+
+@cache
+def _data() -> Any:
+    return json.loads((Path(__file__).parent / "_data" / "model_families.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(_data()[name])

@@ -1,0 +1,204 @@
+"""One target while the gateway tries it: the guardrails before, its attempts, the guardrails after each.
+
+As Portkey's open-source gateway 1.15.2 goes about it (its `tryPost`). What the provider answers comes from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from portkey_testing import _cache, _hooks, _mapping
+from portkey_testing._cache import Cache, Question
+from portkey_testing._dialects import UnsupportedError, dialect_of
+from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError
+from portkey_testing._guardrails import Subject
+from portkey_testing._inbound import Inbound
+from portkey_testing._policy import Target
+from portkey_testing.journal import Attempt, Guardrails, Route, UpstreamRequest
+from portkey_testing.matching import AttemptView
+
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS: Final = 20
+_FAILURES: Final = (
+    ("ECONNREFUSED", "connection refused"),
+    ("ENOTFOUND", "host not found"),
+    ("certificate", "certificate refused"),
+    ("EPROTO", "no TLS"),
+    ("redirect count", "too many redirects"),
+)
+_CREDENTIALS: Final = frozenset(("authorization", "cookie", "proxy-authorization"))
+
+
+Ask = Callable[[AttemptView, UpstreamRequest, Dialect], tuple[ProviderAnswer, str]]
+"""What a provider answers to a request, and how the test wrote it."""
+
+
+class Visit:
+    """A target that is tried.
+
+    Args:
+        target: The target.
+        inbound: The request.
+        route: Where it is written down.
+        ask: The provider.
+        stamps: Ids and times the gateway makes up.
+        clockwork: Time, randomness and verdicts for guardrails.
+        cache: The answers kept; None where there is no cache.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        inbound: Inbound,
+        *,
+        route: Route,
+        ask: Ask,
+        stamps: Stamps,
+        clockwork: _hooks.Clockwork,
+        cache: Cache | None = None,
+    ) -> None:
+        self._target = target
+        self._inbound = inbound
+        self._route = route
+        self._ask = ask
+        self._stamps = stamps
+        self._cache = cache
+        params = inbound.params(target)
+        subject = Subject("input", params, endpoint=inbound.endpoint, metadata=inbound.metadata)
+        self._hooks = _hooks.Span(target.before, target.after, subject, clockwork)
+
+    def attempt(self, number: int, at: float) -> _mapping.Reading:
+        """The `number`th attempt, made at `at` seconds."""
+        target = self._target
+        if target.provider is None:
+            return _failed("Provider  not found")
+        if number == 1 and not self._admitted(at):
+            denied = _mapping.denied(self._hooks)
+            raw = ProviderAnswer(_hooks.DENIED)
+            return _mapping.Reading(raw, denied, 0.0, "", denied=True, cache_status=None)
+        params = self._hooks.request
+        client = self._inbound.request
+        try:
+            dialect = dialect_of(target.provider, self._inbound.endpoint, has_body=client.method == "POST")
+            upstream = dialect.request(target, params, client)
+        except UnsupportedError as error:
+            return _failed(str(error))
+        except UnmappableError:
+            return _failed("Something went wrong")
+        if self._inbound.raw is not None:
+            upstream = replace(upstream, body=self._inbound.raw)
+        asked = self._question()
+        if asked is None or self._cache is None:
+            return self._called(dialect, target.provider, upstream, number, at)
+        status, kept = self._cache.look_up(asked, at) if number == 1 else (self._route.cache or "MISS", None)
+        self._route.cache = status
+        if kept is not None:
+            return _mapping.Reading(
+                ProviderAnswer(200), _mapping.GatewayAnswer(200, body=kept), 0.0, "cached", cache_status=status
+            )
+        reading = self._called(dialect, target.provider, upstream, number, at)
+        if reading.status == 200 and reading.answer.readable:
+            self._cache.keep(asked, reading.answer.body, at + reading.duration)
+        return replace(reading, cache_status=status)
+
+    def _question(self) -> Question | None:
+        """The request for the cache. Streams are not kept."""
+        params = self._hooks.request
+        if params.get("stream") is True or not self._target.cache:
+            return None
+        return _cache.question(self._target.cache, self._inbound.request.headers, self._inbound.endpoint, params)
+
+    def _admitted(self, at: float) -> bool:
+        allowed = self._hooks.check_request()
+        self._note("input", self._hooks.before_results, at, denied=not allowed)
+        return allowed
+
+    def _called(
+        self, dialect: Dialect, provider: str, upstream: UpstreamRequest, number: int, at: float
+    ) -> _mapping.Reading:
+        target, params = self._target, self._hooks.request
+        view = AttemptView(
+            provider=provider,
+            target=target.path,
+            number=number,
+            params=params,
+            client_request=self._inbound.request,
+            api_key=target.api_key,
+            custom_host=target.custom_host,
+            virtual_key=target.virtual_key,
+            request=upstream,
+        )
+        raw, reply, redirects = self._followed(view, upstream, dialect)
+        duration = raw.delay
+        failure = _failure(raw) if raw.broken else ""
+        if target.timeout is not None and duration > target.timeout:
+            raw, duration = _mapping.timed_out(target.timeout * 1000), target.timeout
+            failure = f"timeout {target.timeout * 1000:g} ms"
+        reader = _mapping.Reader(provider, dialect, target.strict, self._stamps)
+        answer = reader.read(raw, self._hooks, stream=params.get("stream") is True)
+        attempt = Attempt(
+            provider=provider,
+            target=target.path,
+            number=number,
+            request=upstream,
+            status=answer.status,
+            reply=reply,
+            started=at,
+            duration=duration,
+            failure=failure,
+            mapping_recorded=dialect.recorded,
+            redirects=redirects,
+        )
+        self._route.steps.append(attempt)
+        answer = _mapping.checked(answer, self._hooks)
+        attempt.status = answer.status
+        self._note("output", self._hooks.after_results, at + duration, denied=answer.status == _hooks.DENIED)
+        return _mapping.Reading(raw, answer, duration, reply, dict(raw.headers))
+
+    def _followed(
+        self, view: AttemptView, upstream: UpstreamRequest, dialect: Dialect
+    ) -> tuple[ProviderAnswer, str, tuple[str, ...]]:
+        """The provider's answer, after the redirects on the way to it."""
+        raw, reply = self._ask(view, upstream, dialect)
+        delay = 0.0
+        followed: tuple[str, ...] = ()
+        while raw.status in _REDIRECTS and (location := raw.header("location")):
+            delay += raw.delay
+            if len(followed) == _MOST_REDIRECTS:
+                raw = _mapping.unreachable("Error: redirect count exceeded")
+                break
+            upstream = _redirected(upstream, raw.status, location)
+            followed = (*followed, upstream.url)
+            raw, reply = self._ask(replace(view, request=upstream), upstream, dialect)
+        return (replace(raw, delay=raw.delay + delay) if delay else raw), reply, followed
+
+    def _note(self, stage: str, results: list[dict[str, Any]], at: float, *, denied: bool) -> None:
+        if results:
+            self._route.steps.append(Guardrails(self._target.path, stage, results, denied, at))
+
+
+def _failed(message: str) -> _mapping.Reading:
+    """The gateway fails before it calls anyone."""
+    return _mapping.Reading(ProviderAnswer(0), _mapping.failure(500, message, exception=True), 0.0, "")
+
+
+def _failure(raw: ProviderAnswer) -> str:
+    """Why no answer came, in a few words, from those of the gateway's runtime."""
+    words = raw.body.decode()
+    return next((plain for mark, plain in _FAILURES if mark in words), "connection dropped")
+
+
+def _redirected(request: UpstreamRequest, status: int, location: str) -> UpstreamRequest:
+    """The request that follows a redirect, by the rules of the Fetch standard."""
+    url = urljoin(request.url, location)
+    method, headers, body = request.method, dict(request.headers), request.body
+    if status == 303 or (status in (301, 302) and method == "POST"):
+        method, body = "GET", None
+        headers.pop("content-type", None)
+    before, after = urlsplit(request.url), urlsplit(url)
+    if (before.scheme, before.netloc) != (after.scheme, after.netloc):
+        headers = {name: value for name, value in headers.items() if name not in _CREDENTIALS}
+    return UpstreamRequest(method, url, headers, body)

@@ -1,0 +1,285 @@
+"""A script as a YAML file: the model of `portkey_testing.replies`, for `fake.load(path)` and for the served gateway.
+
+    portkey_scenario: 1
+    allow: [unused_replies]
+    virtual_keys: {openai-prod: openai}
+    scripts:
+    - when: {provider: openai, message: weather}      # any condition of fake.when(...)
+      reply:
+      - Sunny                                         # a text
+      - text: It is raining
+        streamed: {by: char, ttft: 0.2, tps: 40}      # any modifier of a reply
+        cut: {chunks: 3}
+      - tool_call: {name: get_weather, arguments: {city: Oslo}, call_id: c1}
+      - parts: [Let me see., {tool_call: {name: get_weather, arguments: {city: Oslo}}}]
+      - error: {name: rate_limited, retry_after: 20}
+      - status: 503
+      - fault: refused
+      always: For ever
+    gateway:
+      reply: [{fault: reset_before_headers}]
+
+Whatever is wrong is said with file, line and field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import yaml
+
+from portkey_testing import replies
+from portkey_testing.matching import Handle
+from portkey_testing.replies import Answer, Reply, as_reply
+
+if TYPE_CHECKING:
+    from portkey_testing.gateway import FakeGateway
+
+VERSION: Final = 1
+_CONDITIONS: Final = frozenset(
+    (
+        "message",
+        "system",
+        "model",
+        "provider",
+        "target",
+        "api_key",
+        "custom_host",
+        "virtual_key",
+        "slug",
+        "tools",
+        "tool_result",
+        "turn",
+        "stream",
+        "metadata",
+        "messages",
+        "json",
+    )
+)
+_TOP: Final = frozenset(
+    ("portkey_scenario", "allow", "saved_configs", "virtual_keys", "default_provider", "chaos", "scripts", "gateway")
+)
+_MODIFIERS: Final = frozenset(
+    ("delayed", "streamed", "cut", "damaged", "with_usage", "with_headers", "times", "finished")
+)
+
+Path_: TypeAlias = tuple[str | int, ...]
+
+
+class ScenarioError(ValueError):
+    """A scenario file is wrong; the text names file, line and field."""
+
+
+class _Document:
+    """A file with the lines of its fields."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            text = path.read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=yaml.CSafeLoader)
+            self.value = yaml.load(text, Loader=yaml.CSafeLoader)
+        except (OSError, UnicodeDecodeError) as cause:
+            raise ScenarioError(f"{path}: the scenario cannot be read: {cause}") from cause
+        except yaml.YAMLError as cause:
+            raise ScenarioError(f"{path}: this is no YAML: {cause}") from cause
+        self._lines: dict[Path_, int] = {}
+        self._note(node, ())
+
+    def error(self, place: Path_, problem: object) -> ScenarioError:
+        """What is wrong with the field at `place`."""
+        line = next((self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines), 1)
+        field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
+        return ScenarioError(f"{self.path}:{line}: {field or 'the scenario'}: {problem}")
+
+    def _note(self, node: Any, place: Path_) -> None:
+        self._lines[place] = 1 if node is None else node.start_mark.line + 1
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                self._note(value, (*place, str(key.value)))
+                self._lines[(*place, str(key.value))] = key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                self._note(value, (*place, index))
+
+    def mapping(self, value: object, place: Path_, known: Iterable[str]) -> Mapping[str, Any]:
+        """A mapping with no other fields than the known ones.
+
+        Raises:
+            ScenarioError: it is none, or has others.
+        """
+        if not isinstance(value, Mapping):
+            raise self.error(place, f"a mapping is wanted here, not {value!r:.80}")
+        known = sorted(known)
+        for name in value:
+            if name not in known:
+                raise self.error((*place, str(name)), f"there is no such field here; there are: {', '.join(known)}")
+        return value
+
+    def items(self, value: object, place: Path_) -> list[Any]:
+        """A list.
+
+        Raises:
+            ScenarioError: it is none.
+        """
+        if not isinstance(value, list):
+            raise self.error(place, f"a list is wanted here, not {value!r:.80}")
+        return value
+
+    def made(self, place: Path_, make: Callable[[], Any]) -> Any:
+        """What a function of the Python interface makes of a field.
+
+        Raises:
+            ScenarioError: it refuses it.
+        """
+        try:
+            return make()
+        except ScenarioError:
+            raise
+        except (TypeError, ValueError, LookupError, re.error) as cause:
+            raise self.error(place, cause) from cause
+
+
+def load(fake: FakeGateway, path: str | Path) -> None:
+    """Script `fake` as the file says.
+
+    Raises:
+        ScenarioError: the file is no scenario; the text names file, line and field.
+    """
+    document = _Document(Path(path))
+    top = document.mapping(document.value, (), _TOP)
+    if top.get("portkey_scenario") != VERSION:
+        raise document.error(("portkey_scenario",), f"this must be {VERSION}, not {top.get('portkey_scenario')!r}")
+    for rule in document.items(top.get("allow") or [], ("allow",)):
+        document.made(("allow",), partial(fake.allow, rule))
+    for config_id, config in (top.get("saved_configs") or {}).items():
+        fake.saved_config(config_id, config)
+    for key, provider in (top.get("virtual_keys") or {}).items():
+        fake.virtual_key(key, provider=provider)
+    if top.get("default_provider") is not None:
+        fake.default_provider(top["default_provider"])
+    if top.get("chaos") is not None:
+        given = document.mapping(top["chaos"], ("chaos",), ("rate", "faults", "leg"))
+        document.made(("chaos",), lambda: fake.chaos(**given))
+    for index, script in enumerate(document.items(top.get("scripts") or [], ("scripts",))):
+        place: Path_ = ("scripts", index)
+        fields = document.mapping(script, place, ("when", "reply", "always"))
+        conditions = document.mapping(fields.get("when") or {}, (*place, "when"), _CONDITIONS)
+        handle = document.made((*place, "when"), partial(_handle, fake, conditions))
+        _scripted(document, handle, fields, place)
+    if top.get("gateway") is not None:
+        fields = document.mapping(top["gateway"], ("gateway",), ("reply", "always"))
+        _scripted(document, fake.gateway, fields, ("gateway",))
+
+
+def _handle(fake: FakeGateway, conditions: Mapping[str, Any]) -> Handle:
+    return fake.when(**_with_patterns(conditions))
+
+
+def _scripted(document: _Document, handle: Handle, fields: Mapping[str, Any], place: Path_) -> None:
+    if "reply" not in fields and "always" not in fields:
+        raise document.error(place, "a script has `reply`, `always` or both")
+    for index, value in enumerate(document.items(fields.get("reply", []), (*place, "reply"))):
+        handle.reply(_reply(document, value, (*place, "reply", index)))
+    if "always" in fields:
+        handle.always(_reply(document, fields["always"], (*place, "always")))
+
+
+def _reply(document: _Document, value: object, place: Path_) -> Reply:
+    """A reply: a plain value, or a mapping of its kind to what it takes, with its modifiers."""
+    if not isinstance(value, Mapping):
+        found: Reply = document.made(place, lambda: as_reply(value))
+        return found
+    fields = document.mapping(value, place, _KINDS.keys() | _MODIFIERS)
+    kinds = [name for name in fields if name in _KINDS]
+    if len(kinds) != 1:
+        raise document.error(place, f"a reply is exactly one of {', '.join(sorted(_KINDS))}; here is {kinds or 'none'}")
+    kind = kinds[0]
+    at = (*place, kind)
+    reply: Reply = document.made(at, lambda: _KINDS[kind](document, fields[kind], at))
+    for name in fields:
+        if name in _MODIFIERS:
+            reply = document.made((*place, name), partial(_modified, reply, name, fields[name]))
+    return reply
+
+
+def _modified(reply: Reply, name: str, value: Any) -> Reply:
+    if name == "finished" and not isinstance(reply, Answer):
+        raise TypeError(f"only what a model says has a finish reason, not {reply}")
+    modify = getattr(reply, name)
+    takes_keywords = name in ("streamed", "cut", "with_usage")
+    if takes_keywords and not isinstance(value, Mapping):
+        raise TypeError(f"{name} takes a mapping of its options, not {value!r}")
+    modified: Reply = modify(**value) if takes_keywords else modify(value)
+    return modified
+
+
+def _tool_call(document: _Document, value: Any, place: Path_) -> Reply:
+    given = document.mapping(value, place, ("name", "arguments", "call_id", "raw"))
+    options = {name: given[name] for name in ("call_id", "raw") if name in given}
+    return replies.tool_call(given.get("name", ""), given.get("arguments"), **options)
+
+
+def _parts(document: _Document, value: Any, place: Path_) -> Reply:
+    made = [_reply(document, item, (*place, index)) for index, item in enumerate(document.items(value, place))]
+    return as_reply(made)
+
+
+def _error(document: _Document, value: Any, place: Path_) -> Reply:
+    if isinstance(value, str):
+        return replies.error(value)
+    given = dict(document.mapping(value, place, ("name", "retry_after", "message")))
+    return replies.error(given.pop("name", ""), **given)
+
+
+def _status(document: _Document, value: Any, place: Path_) -> Reply:
+    if not isinstance(value, Mapping):
+        return replies.status(value)
+    given = dict(document.mapping(value, place, ("code", "body", "content_type")))
+    return replies.status(given.pop("code", 0), given.pop("body", None), **given)
+
+
+def _native(document: _Document, value: Any, place: Path_) -> Reply:
+    given = dict(document.mapping(value, place, ("body", "status", "content_type", "events", "gap")))
+    return replies.native(given.pop("body", None), **given)
+
+
+def _recorded(document: _Document, value: Any, place: Path_) -> Reply:
+    given = document.mapping(value, place, ("cassette", "number"))
+    cassette = document.path.parent / str(given.get("cassette", ""))
+    return replies.recorded(cassette, given.get("number", 1))
+
+
+_KINDS: Final[Mapping[str, Callable[[_Document, Any, Path_], Reply]]] = {
+    "text": lambda _document, value, _place: replies.text(value),
+    "refusal": lambda _document, value, _place: replies.refusal(value),
+    "reasoning": lambda _document, value, _place: replies.reasoning(value),
+    "parsed": lambda _document, value, _place: replies.parsed(value),
+    "completion": lambda _document, value, _place: replies.completion(value),
+    "chunks": lambda _document, value, _place: replies.chunks(*value),
+    "choices": lambda _document, value, _place: replies.choices(*value),
+    "fault": lambda _document, value, _place: replies.fault(value),
+    "tool_call": _tool_call,
+    "parts": _parts,
+    "error": _error,
+    "status": _status,
+    "native": _native,
+    "recorded": _recorded,
+}
+
+
+def _with_patterns(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions in which `{regex: ...}` is a compiled pattern."""
+    return {name: _pattern(value) for name, value in conditions.items()}
+
+
+def _pattern(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if set(value) == {"regex"}:
+            return re.compile(value["regex"])
+        return {key: _pattern(item) for key, item in value.items()}
+    return value

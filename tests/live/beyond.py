@@ -1,0 +1,237 @@
+"""Scenarios beyond the corpus, made from tables: what the real gateway and the fake are asked side by side.
+
+Nothing of what they answer is written down; they only have to agree. So a table costs a line a case, and a new release
+of the gateway is met by all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import Any, Final
+
+from tests.conformance.scenarios import Scenario
+
+PROVIDERS: Final = ("openai", "groq", "mistral-ai", "openrouter", "deepseek", "together-ai")
+HELLO: Final = {"role": "user", "content": "hello"}
+BODY: Final = {"model": "gpt-test", "messages": [HELLO], "max_tokens": 5}
+ERROR: Final = {"error": {"message": "bad", "type": "server_error", "param": None, "code": None}}
+CHUNK: Final = {
+    "id": "c",
+    "object": "chat.completion.chunk",
+    "model": "m",
+    "choices": [{"index": 0, "delta": {"role": "assistant", "content": "x", "reasoning": "r"}, "finish_reason": None}],
+}
+LAST: Final = {
+    "id": "c",
+    "choices": [{"index": 0, "delta": {}, "finish_reason": "eos"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "more": 4},
+    "x_groq": {"usage": {"prompt_tokens": 5}},
+}
+
+Step = Mapping[str, Any]
+
+
+def _target(provider: str = "openai", **options: Any) -> dict[str, Any]:
+    return {"provider": provider, "api_key": "key-a", "custom_host": "{{host:a}}", **options}
+
+
+def _asked(step: Step | None, config: Any, body: Any = BODY, **request: Any) -> Scenario:
+    sent = {"config": config, **({} if body is None else {"body": body}), **request}
+    return {"upstreams": {"a": [step or {"kind": "openai", "text": "hi"}]}, "request": sent}
+
+
+def _json(status: int, body: Any) -> Step:
+    return {"kind": "json", "status": status, "body": body}
+
+
+def statuses() -> Iterator[Scenario]:
+    """Every kind of body under every kind of status."""
+    bodies: tuple[Step, ...] = (
+        {"kind": "json", "body": ERROR},
+        {"kind": "empty"},
+        {"kind": "text", "body": "plain"},
+        {"kind": "text", "content_type": "application/json", "body": "{oops"},
+        {"kind": "text", "content_type": "application/octet-stream", "body": "bytes"},
+    )
+    for status, body, provider, stream in product(
+        (200, 201, 204, 205, 206, 304, 400, 408, 412, 500, 599), bodies, ("openai", "anthropic"), (False, True)
+    ):
+        yield _asked({**body, "status": status}, _target(provider), {**BODY, **({"stream": True} if stream else {})})
+
+
+def answers() -> Iterator[Scenario]:
+    """What is made of bodies of many shapes."""
+    message = {"role": "assistant", "content": "x", "reasoning": "r", "tool_calls": [{"id": "c", "function": {}}]}
+    bodies: tuple[Any, ...] = (
+        [],
+        [1],
+        5,
+        "x",
+        None,
+        {"content": [], "usage": {}},
+        {"content": "x", "usage": {}},
+        {"content": [{"type": "thinking", "thinking": "t"}], "usage": {"cache_read_input_tokens": 3}},
+        {"error": None},
+        {"error": "text"},
+        {"error": {"message": "m", "type": "t", "code": "c"}},
+        {"message": "m", "code": 5},
+        {"choices": None},
+        {"choices": [{}]},
+        {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "model_length"}], "usage": {"x": 1}},
+    )
+    for provider, body, status, strict in product((*PROVIDERS, "anthropic"), bodies, (200, 400), (True, False)):
+        yield _asked(_json(status, body), _target(provider, strict_open_ai_compliance=strict))
+
+
+def streams() -> Iterator[Scenario]:
+    """What is made of events of many shapes."""
+    start = {"type": "message_start", "message": {"model": "m", "usage": {"input_tokens": 3}}}
+    events: tuple[tuple[Any, ...], ...] = (
+        ({"data": CHUNK}, {"data": LAST}, {"data": "[DONE]"}),
+        ({"data": {"choices": []}},),
+        ({"data": {"id": "x"}},),
+        (": comment\n\n", {"data": CHUNK}),
+        ("data: {bad\n\n", {"data": CHUNK}),
+        ("data: a", "\n\n\n\ndata: b\n"),
+        ("data: 1\r\n\r\ndata: 2\r\n\r\n",),
+        (),
+        ({"event": "message_start", "data": start}, {"event": "foo", "data": {}}),
+        ({"data": start}, {"event": "message_delta", "data": {"type": "message_delta", "delta": {}, "usage": {}}}),
+        ({"event": "error", "data": {"type": "error", "error": {"type": "overloaded_error"}}},),
+    )
+    for provider, sent, strict in product((*PROVIDERS, "anthropic"), events, (True, False)):
+        step = {"kind": "sse", "events": list(sent)}
+        yield _asked(step, _target(provider, strict_open_ai_compliance=strict), {**BODY, "stream": True})
+
+
+def requests() -> Iterator[Scenario]:
+    """What providers are sent."""
+    fields: tuple[dict[str, Any], ...] = (
+        {"max_completion_tokens": 3, "temperature": 1.7, "top_p": -3, "top_k": 2},
+        {"stop": ["a"], "user": "u", "seed": 1, "n": 2, "frequency_penalty": 9, "unknown": 1},
+        {"tool_choice": None, "tools": []},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}, "reasoning_effort": "low"},
+        {"tools": [{"type": "web_search", "web_search": {"name": "v1", "uses": 2}}]},
+        {"model": "portkey-default", "stream_options": {"include_usage": True}},
+        {"messages": [{"role": "developer", "content": [{"type": "text", "text": "d"}]}, HELLO]},
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{"}}]}]},
+        {"messages": [HELLO, {"role": "tool", "tool_call_id": "c", "content": "r"}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]},
+        {"messages": None},
+    )
+    for provider, more in product((*PROVIDERS, "anthropic"), fields):
+        step = {"kind": "anthropic" if provider == "anthropic" else "openai", "text": "hi"}
+        yield _asked(step, _target(provider), {**BODY, **more})
+
+
+def conditions() -> Iterator[Scenario]:
+    """Which queries hold."""
+    queries: tuple[dict[str, Any], ...] = (
+        {"metadata.a": 1},
+        {"metadata.b": {"$gt": "2x"}},
+        {"metadata.l": {"$regex": "1,2"}},
+        {"metadata.t": 1},
+        {"metadata.x.y": {"$ne": 1}},
+        {"$or": {}},
+        {"$nor": [{}]},
+        {"metadata.a": []},
+        {"metadata.a": ["x"]},
+        {"metadata.zz": {"$in": [None]}},
+        {"metadata.a": {"$regex": "("}},
+    )
+    metadata = {"x-portkey-metadata": json.dumps({"a": "1", "b": 3, "l": [1, 2], "t": True})}
+    for query in queries:
+        strategy = {"mode": "conditional", "conditions": [{"query": query, "then": "x"}], "default": "y"}
+        targets = [_target(name="x"), _target(name="y")]
+        yield _asked(None, {"strategy": strategy, "targets": targets}, headers=metadata)
+
+
+def configs() -> Iterator[Scenario]:
+    """Which configs are refused, and in which words."""
+    for text in ("{}", "[]", "5", "null", "{bad", '{"targets":""}', '{"provider":null}'):
+        yield _asked(None, None, config_raw=text)
+    changes: tuple[dict[str, Any], ...] = (
+        {"weight": None},
+        {"retry": {"attempts": "1", "use_retry_after_header": 1}},
+        {"cache": {"max_age": "1"}},
+        {"strategy": {"mode": "conditional", "conditions": [5, {}, {"query": [], "then": None}], "default": 5}},
+        {"targets": [5, {}, {"provider": "nope"}, {"weight": "x"}]},
+        {"input_guardrails": ["x", {}]},
+        {"before_request_hooks": ["x"]},
+        {"vertex_service_account_json": {"a": 1}},
+        {"override_params": 5},
+        {"input_mutators": 5},
+        {"name": 5, "virtual_key": 5},
+        {"options": [1]},
+    )
+    for change in changes:
+        yield _asked(None, {**_target(), **change})
+
+
+def guardrails() -> Iterator[Scenario]:
+    """What checks find."""
+    checks: tuple[tuple[str, dict[str, Any], str], ...] = (
+        ("contains", {"words": ["a"]}, "abc"),
+        ("regexMatch", {"rule": "h(?<x>e)(l)"}, "hello"),
+        ("regexMatch", {"rule": "a{2,1}"}, "hello"),
+        ("wordCount", {"minWords": 1, "maxWords": 1, "not": True}, "one two"),
+        ("characterCount", {"minCharacters": 1, "maxCharacters": 2}, "👍"),
+        ("sentenceCount", {}, "Hi."),
+        ("endsWith", {"suffix": "lo"}, "hello."),
+        ("alluppercase", {}, "Hello"),
+        ("containsCode", {"format": "Python"}, "```py\nx\n```"),
+        ("jsonKeys", {"keys": ["a", "b"], "operator": "all"}, '{"a":1}'),
+        (
+            "jsonSchema",
+            {"schema": {"properties": {"a": {"minimum": 5}}, "additionalProperties": False}},
+            '{"a":1,"b":2}',
+        ),
+        ("modelRules", {"rules": {"defaults": ["x"]}}, "x"),
+        ("allowedRequestTypes", {"allowedTypes": "embed, complete"}, "x"),
+        ("notNull", {"not": True}, ""),
+        ("regexReplace", {"rule": "(h)(e)", "redactText": "$2$1$3$$"}, "hello"),
+        ("addPrefix", {"prefix": "P", "applyToRole": "system"}, "hello"),
+    )
+    for name, params, text in checks:
+        body = {**BODY, "messages": [{"role": "user", "content": text}]}
+        yield _asked(None, _target(input_guardrails=[{name: params, "id": "g"}]), body)
+        rail = {name: params, "id": "g", "deny": True}
+        yield _asked({"kind": "openai", "text": text}, _target(output_guardrails=[rail]))
+
+
+def routes() -> Iterator[Scenario]:
+    """Where other requests go."""
+    paths: tuple[tuple[str, str, Any], ...] = (
+        ("GET", "/v1/files/f1", None),
+        ("DELETE", "/v1/files/f1", None),
+        ("POST", "/v1/batches", {"input_file_id": "f", "unknown": 1}),
+        ("PATCH", "/v1/fine_tuning/jobs/j1", {"a": 1}),
+        ("GET", "/v1/responses/r1/input_items?limit=1", None),
+        ("POST", "/v1/images/generations", {"prompt": "x", "n": 99}),
+        ("POST", "/v1/embeddings", {"input": "x", "unknown": 1}),
+        ("POST", "/v1/messages/count_tokens", BODY),
+        ("POST", "/v1/prompts/p/render", {}),
+        ("POST", "/v1/chat/completions/x/messages", {"a": 1}),
+        ("HEAD", "/v1/models", None),
+        ("OPTIONS", "/v1/chat/completions", None),
+        ("POST", "/v1/proxy/v1/x", {"a": 1}),
+        ("POST", "/v1", {}),
+    )
+    for (method, path, body), provider, status in product(paths, ("openai", "anthropic"), (200, 400)):
+        yield _asked(_json(status, ERROR), _target(provider), body, method=method, path=path)
+
+
+FAMILIES: Final[Mapping[str, Callable[[], Iterator[Scenario]]]] = {
+    family.__name__: family
+    for family in (statuses, answers, streams, requests, conditions, configs, guardrails, routes)
+}
+
+
+def scenarios(family: str) -> list[Scenario]:
+    """All scenarios of a family, named after it."""
+    return [
+        {"id": f"beyond-{family}-{number}", "group": family, **scenario}
+        for number, scenario in enumerate(FAMILIES[family]())
+    ]

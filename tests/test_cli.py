@@ -1,0 +1,365 @@
+"""The command line, as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from portkey_client.types import ChatCompletions
+from portkey_testing._cli.commands import portkey_testing
+from portkey_testing.cassettes import load_cassette
+from portkey_testing.cassettes.verify import knows
+from tests.live.record import CASSETTES
+from tests.recording_support import CHUNKS, TinyGateway, tiny_gateway
+
+KEY: Final = "pk-live-3f8a9c2e71d04b56"
+COMMAND: Final = (sys.executable, "-m", "portkey_testing.cli")
+ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PORTKEY_API_KEY": KEY}
+WEATHER: Final = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Weather in Oslo?"}]}
+
+SCENARIO: Final = """
+portkey_scenario: 1
+default_provider: openai
+scripts:
+- always: Sunny
+"""
+
+PROGRAM: Final = """
+import os, sys
+from portkey_client import Portkey
+with Portkey(api_key=os.environ["PORTKEY_API_KEY"], provider="openai") as client:
+    messages = [{"role": "user", "content": sys.argv[1]}]
+    print(client.chat.completions.create(model="m", messages=messages).choices[0].message.content)
+sys.exit(7)
+"""
+
+
+@pytest.fixture
+def gateway() -> Iterator[TinyGateway]:
+    """A gateway on loopback."""
+    with tiny_gateway() as running:
+        yield running
+
+
+def run(*arguments: str | Path) -> Result:
+    """One command within this process."""
+    return CliRunner().invoke(portkey_testing, [str(argument) for argument in arguments], prog_name="portkey-testing")
+
+
+@contextmanager
+def serving(*arguments: str | Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`serve` as a process, and the base URL it announces; it is stopped as a script would stop it."""
+    with subprocess.Popen(
+        [*COMMAND, "serve", *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            ready = process.stdout.readline()
+            assert ready.startswith("portkey-testing: listening on http://127.0.0.1:")
+            yield ready.split()[-1], process
+        finally:
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=10)
+
+
+def ask(url: str, text: str = "Weather in Oslo?") -> httpx.Response:
+    """A chat request of any program."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
+    headers = {"x-portkey-provider": "openai", "authorization": f"Bearer {KEY}"}
+    return httpx.post(f"{url}/chat/completions", json=body, headers=headers, trust_env=False)
+
+
+# serve
+
+
+def test_a_scenario_is_served_until_somebody_says_stop(tmp_path: Path) -> None:
+    """The journal can be read, scripts loaded and everything reset over HTTP; SIGTERM ends it in order."""
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(SCENARIO)
+
+    with serving(scenario) as (url, process), httpx.Client(base_url=url.removesuffix("v1"), trust_env=False) as control:
+        said = ask(url).json()["choices"][0]["message"]["content"]
+        journal = control.get("__portkey__/journal").json()["calls"]
+        text = control.get("__portkey__/journal", headers={"accept": "text/plain"}).text
+        loaded = control.post("__portkey__/script", content=SCENARIO.replace("always: Sunny", "reply: [Rain]"))
+        rain = ask(url).json()["choices"][0]["message"]["content"]
+        control.post("__portkey__/reset")
+        after = control.get("__portkey__/journal").json()["calls"]
+        again = ask(url).json()["choices"][0]["message"]["content"]
+
+    assert ("Sunny", {"loaded": True}, "Rain", "Sunny") == (said, loaded.json(), rain, again)
+    (call,) = journal
+    assert ("gpt-4o", 200, "openai") == (call["request"]["model"], call["status"], call["steps"][0]["provider"])
+    assert text.startswith("call 1 at")
+    assert [] == after
+    assert 0 == process.returncode
+
+
+def test_an_unscripted_request_is_explained_and_not_to_be_retried(tmp_path: Path) -> None:
+    """Without a scenario nothing is scripted: the answer says what to write."""
+    with serving() as (url, _):
+        answer = ask(url)
+
+    assert (400, "false") == (answer.status_code, answer.headers["x-should-retry"])
+    assert "no script answers" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "status", "said"),
+    [
+        ("script", {"content": "portkey_scenario: 2"}, 400, "this must be 1"),
+        ("script", {"content": SCENARIO + "- reply: [{recorded: {cassette: /etc/passwd}}]"}, 400, "names no files"),
+        ("script", {"content": SCENARIO + '- reply: [{"recorde\\u0064": {cassette: /x}}]'}, 400, "names no files"),
+        ("script", {"content": b"#" * (2**20 + 1)}, 413, "1048576 bytes"),
+        ("reset", {"headers": {"origin": "https://evil.example"}}, 403, "web pages"),
+        ("elsewhere", {}, 404, "/__portkey__/journal"),
+    ],
+)
+def test_the_back_door_is_narrow(path: str, options: dict[str, Any], status: int, said: str) -> None:
+    """Bad scripts, scripts that name files, endless ones and web pages are refused with the reason."""
+    with serving() as (url, _):
+        answer = httpx.post(f"{url.removesuffix('/v1')}/__portkey__/{path}", trust_env=False, **options)
+
+    assert status == answer.status_code
+    assert said in answer.text
+
+
+def test_a_cassette_is_served() -> None:
+    """Any program may replay one."""
+    with serving("--cassette", CASSETTES / "agent" / "error.yaml", "--time-scale", "0") as (url, _):
+        config = json.dumps({"provider": "openai", "api_key": "OPENAI_KEY"})
+        headers = {"x-portkey-config": config, "x-portkey-strict-open-ai-compliance": "false"}
+        answer = httpx.post(f"{url}/chat/completions", json=WEATHER, headers=headers, trust_env=False)
+
+    assert 401 == answer.status_code
+
+
+def test_what_is_served_can_be_recorded(tmp_path: Path, gateway: TinyGateway) -> None:
+    """With --record each piece of a stream comes as the gateway sends it, and early ends are kept as what they were."""
+    file = tmp_path / "x.yaml"
+    stream = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "stream"}]}
+    headers = {"x-portkey-provider": "openai"}
+
+    with (
+        serving("--record", gateway.url, "--cassette", file) as (url, process),
+        httpx.Client(trust_env=False) as client,
+    ):
+        pieces = []
+        with client.stream("POST", f"{url}/chat/completions", json=stream, headers=headers) as response:
+            for piece in response.iter_raw():
+                pieces.append(piece)
+                gateway.read.release()
+        refused = ask(url, "refuse")
+        with pytest.raises(httpx.TransportError):
+            ask(url, "drop")
+
+    assert [*CHUNKS, b"data: [DONE]\n\n"] == pieces
+    assert 401 == refused.status_code
+    assert 0 == process.returncode
+    text = file.read_text()
+    assert 3 == len(load_cassette(file).interactions)
+    assert "fault: closed_before_headers" in text
+    assert KEY not in text
+
+
+def test_a_program_that_hangs_up_is_recorded_as_that(tmp_path: Path, gateway: TinyGateway) -> None:
+    """The proxy hangs up on the gateway too, and the recording says who ended it."""
+    file = tmp_path / "x.yaml"
+    stream = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "stream"}]}
+
+    with serving("--record", gateway.url, "--cassette", file) as (url, _):
+        options: dict[str, Any] = {"json": stream, "headers": {"x-portkey-provider": "openai"}}
+        with (
+            httpx.Client(trust_env=False) as client,
+            client.stream("POST", f"{url}/chat/completions", **options) as response,
+        ):
+            next(response.iter_raw())
+
+    assert "ended: closed" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("serve", "a.yaml", "--cassette", "b.yaml"), "not both"),
+        (("serve", "--record", "http://h"), "--record needs --cassette"),
+        (("serve", "--record", "localhost", "--cassette", "x"), "expected a URL such as"),
+        (("serve", "missing.yaml"), "missing.yaml"),
+        (("serve", "--port", "70000"), "--port"),
+        (("show", "missing.yaml"), "missing.yaml"),
+        (("show", str(CASSETTES / "agent" / "plain.yaml"), "--json", "--mermaid"), "not both"),
+        (("check", "missing"), "no such file or folder"),
+        (("record", "--gateway", "http://h", "-o", "x.yaml"), "COMMAND"),
+        (("record", "--gateway", "http://h", "-o", "x.yaml", "--", "no-such-program"), "no-such-program"),
+        (("verify", "--gateway", "http://h", "-H", "x", str(CASSETTES / "agent" / "plain.yaml")), "NAME:VALUE"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_says_why(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, no traceback."""
+    monkeypatch.chdir(tmp_path)
+
+    result = run(*arguments)
+
+    assert 2 == result.exit_code, result.output
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+# record
+
+
+def test_a_program_is_recorded_and_its_status_kept(tmp_path: Path, gateway: TinyGateway) -> None:
+    """The program finds the proxy in its environment, uses its own key, and ends as it ends."""
+    file = tmp_path / "x.yaml"
+    record = ("record", "--gateway", gateway.url, "-o", str(file), "--", sys.executable, "-c", PROGRAM, "Hi")
+
+    done = subprocess.run([*COMMAND, *record], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    again = subprocess.run([*COMMAND, *record], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+    assert (7, "answer 1\n") == (done.returncode, done.stdout), done.stderr
+    assert f"{file} has 1 interaction\n" in done.stderr
+    assert (7, "answer 1\n") == (again.returncode, again.stdout), again.stderr
+    ((_, headers),) = gateway.requests
+    assert KEY == headers["x-portkey-api-key"]
+    assert KEY not in file.read_text()
+
+
+# show
+
+
+def test_show_draws_a_tree() -> None:
+    """Plain text in a pipe: request, answer, what it says, and when."""
+    result = run("show", CASSETTES / "agent" / "parallel_tool_calls.yaml")
+
+    assert 0 == result.exit_code
+    assert '│  calls get_weather({"location":"Bergen"})' in result.output
+    assert "events in" in result.output
+    assert "\x1b" not in result.output
+
+
+def test_show_speaks_json_and_mermaid() -> None:
+    """For programs, and for pull requests."""
+    file = CASSETTES / "agent" / "fallback.yaml"
+
+    (interaction,) = json.loads(run("show", "--json", file).output)["interactions"]
+    diagram = run("show", "--mermaid", file).output
+
+    assert (200, "anthropic", "config.targets[1]") == (
+        interaction["status"],
+        interaction["provider"],
+        interaction["target"],
+    )
+    assert diagram.startswith("sequenceDiagram\n    participant application")
+
+
+# check
+
+
+def test_the_cassettes_of_this_repository_pass() -> None:
+    """No errors: they load, fit the models, and hold no secret."""
+    result = run("check", CASSETTES)
+
+    assert 0 == result.exit_code, result.output
+    assert "7 cassettes, 0 errors" in result.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ("portkey_cassette: 1", "portkey_cassette: 99", "damaged"),
+        ("\n...\n", "\n", "damaged"),
+        ("content: '21 degrees'", f"content: '{KEY}'", "secret"),
+        ("finish_reason: stop", "finish_reason: 5", "drift"),
+        ("finish_reason: stop", "finish_reason: stop\n      mood: good", "drift"),
+        ("recorded: '2026", "recorded: '2001", "expired"),
+    ],
+)
+def test_a_fault_is_found_by_rule_and_place(tmp_path: Path, old: str, new: str, rule: str) -> None:
+    """Each finding has its file, line and rule; warnings count as errors with --strict only."""
+    original = (CASSETTES / "agent" / "plain.yaml").read_text()
+    assert old in original
+    file = tmp_path / "x.yaml"
+    file.write_text(original.replace(old, new))
+
+    result = run("check", "--json", "--max-age", "3650", tmp_path)
+    strict = run("check", "--strict", "--max-age", "3650", file)
+
+    (found,) = json.loads(result.output)["findings"]
+    assert (str(file), rule) == (found["path"], found["rule"])
+    assert (1 if found["level"] == "error" else 0) == result.exit_code
+    assert 1 == strict.exit_code
+    assert KEY not in strict.output
+
+
+# verify
+
+
+def test_verify_says_who_moved(tmp_path: Path, gateway: TinyGateway) -> None:
+    """What the live answer lacks is a difference, and whether the models know of it is said; words are none."""
+    result = run("verify", "--gateway", gateway.url, "--json", CASSETTES / "agent" / "plain.yaml")
+
+    found = {entry["path"]: entry for entry in json.loads(result.output)["differences"]}
+    assert 1 == result.exit_code
+    usage = found["body.usage"]
+    assert ("object", "absent", "know it") == (usage["cassette"], usage["live"], usage["models"])
+    assert "The gateway no longer sends it" in usage["verdict"]
+    assert not any("content" in path for path in found if path.startswith("body"))
+
+
+def test_verify_finds_nothing_where_nothing_moved(tmp_path: Path, gateway: TinyGateway) -> None:
+    """Sent with the credentials of the environment, the request gets the answer it was recorded with."""
+    file = tmp_path / "x.yaml"
+    record = ("record", "--gateway", gateway.url, "-o", str(file), "--", sys.executable, "-c", PROGRAM, "Hi")
+    subprocess.run([*COMMAND, *record], env=ENVIRONMENT, capture_output=True, check=False)
+
+    result = run("verify", "--gateway", gateway.url, "-H", "x-any: 1", file)
+
+    assert 0 == result.exit_code, result.output
+    assert "1" == gateway.requests[-1][1]["x-any"]
+
+
+def test_a_gateway_that_is_not_there_ends_with_3() -> None:
+    """Its own status, so that CI can tell it from a difference."""
+    result = run("verify", "--gateway", "http://127.0.0.1:9/v1", CASSETTES / "agent" / "plain.yaml")
+
+    assert 3 == result.exit_code
+    assert "cannot be reached" in result.output
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("body.choices[*].message.content", True),
+        ("body.choices[*].message.mood", False),
+        ("body[*].choices", True),
+        ("body", True),
+        ("body.mood", False),
+    ],
+)
+def test_the_models_know_their_fields(path: str, known: bool) -> None:  # noqa: FBT001 - a column of a table
+    """A path is looked up through lists and optional parts."""
+    assert known == knows(ChatCompletions, path)
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    """The command is installed with the client alone, too, and then needs more."""
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError(name='click')")
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ENVIRONMENT['PYTHONPATH']}"}
+
+    done = subprocess.run([*COMMAND, "show"], env=environment, capture_output=True, text=True, check=False)
+
+    assert 2 == done.returncode
+    assert 'portkey-testing needs click, which comes with: pip install "portkey-testing[testing]"\n' == done.stderr

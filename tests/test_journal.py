@@ -1,0 +1,88 @@
+"""The journal: what happened, as values and as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portkey_testing import FakeGateway, error, fault, text
+from tests.fake_support import SYNC, body
+
+OPENAI = {"provider": "openai", "api_key": "K"}
+CLAUDE = {"provider": "anthropic", "api_key": "K", "override_params": {"model": "claude-sonnet-4-5", "max_tokens": 9}}
+FALLBACK = {"strategy": {"mode": "fallback"}, "targets": [OPENAI, {**CLAUDE, "request_timeout": 500}, OPENAI]}
+
+
+def _called(config: dict[str, Any], *replies: Any, **fields: Any) -> FakeGateway:
+    fake = FakeGateway(edition="open-source")
+    fake.reply(*replies)
+    SYNC.ask(fake, body(**fields), config=config)
+    return fake
+
+
+def test_the_tree_tells_what_happened_and_why() -> None:
+    """Attempts, waits and their causes, in order and with their times."""
+    config = {**FALLBACK, "retry": {"attempts": 1, "on_status_codes": [429]}}
+
+    fake = _called(config, error("rate_limited"), fault("refused"), text("slow").delayed(1.0), "hello")
+
+    said = str(fake.last)
+    for part in (
+        "call 1 at 0.00 s: POST /v1/chat/completions gpt-4o-mini",
+        "├─ 0.00 s  openai config.targets[0] #1: 429",
+        "│    moved on: 429: retry 1 of 1",
+        "│  wait 1 s (back-off before retry 1)",
+        "├─ 1.00 s  openai config.targets[0] #2: 500, connection refused  fault('refused')",
+        "│    moved on: 500: fallback on any non-2xx",
+        "├─ 1.00 s  anthropic config.targets[1] #1: 408, timeout 500 ms  text('slow')",
+        "├─ 1.50 s  openai config.targets[2] #1: 200  text('hello')",
+        "└─ 200, after 1.50 s",
+    ):
+        assert part in said
+    assert fake.journal == said
+
+
+def test_the_parts_can_be_asserted_on() -> None:
+    """Each attempt and each wait is a value."""
+    fake = _called(FALLBACK, fault("refused"), text("slow").delayed(1.0), "hello")
+
+    route = fake.last.route
+    assert ["openai", "anthropic", "openai"] == route.providers
+    assert ["connection refused", "timeout 500 ms", ""] == [attempt.failure for attempt in route.attempts]
+    assert ["500: fallback on any non-2xx", "408: fallback on any non-2xx", ""] == [a.cause for a in route.attempts]
+    assert [(0.0, 0.0), (0.0, 0.5), (0.5, 0.0)] == [(a.started, a.duration) for a in route.attempts]
+    assert "config.targets[2]" == route.target
+
+
+def test_guardrails_are_part_of_the_story() -> None:
+    """Which stage, which target, and whether they denied."""
+    rail = {"contains": {"operator": "none", "words": ["Oslo"]}, "deny": True, "id": "no; towns #1"}
+
+    fake = _called({**OPENAI, "input_guardrails": [rail]}, "never said")
+
+    assert "│  input guardrails of config denied: no; towns #1" in str(fake.last)
+    assert "Note over gateway: input guardrails of config denied: no#59; towns #35;1" in fake.last.mermaid()
+
+
+def test_a_call_as_a_sequence_diagram() -> None:
+    """Every target is a participant, in the order they were tried."""
+    fake = _called(FALLBACK, error("server_error"), "hello", stream=True)
+
+    assert [
+        "sequenceDiagram",
+        "    participant application",
+        "    participant gateway",
+        "    participant p0 as openai config.targets[0]",
+        "    participant p1 as anthropic config.targets[1]",
+        "    application->>gateway: POST /v1/chat/completions gpt-4o-mini (stream)",
+        "    gateway->>p0: attempt 1 at 0.00 s",
+        "    p0-->>gateway: 500 error('server_error')",
+        "    Note over gateway: moved on: 500: fallback on any non-2xx",
+        "    gateway->>p1: attempt 1 at 0.00 s",
+        "    p1-->>gateway: 200 text('hello')",
+    ] == fake.last.mermaid().splitlines()[:-1]
+    assert fake.last.mermaid().splitlines()[-1].startswith("    gateway-->>application: 200, after 0.00 s")
+
+
+def test_an_empty_journal_says_so() -> None:
+    """Before the first call."""
+    assert "no calls" == FakeGateway().journal

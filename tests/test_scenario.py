@@ -1,0 +1,153 @@
+"""Scripts in YAML files: the same model, the same validation, and errors that name file, line and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from portkey_testing import FakeGateway, ScenarioError
+from tests.fake_support import SYNC, TOOLS, body
+
+WHOLE = """\
+portkey_scenario: 1
+allow: [unused_replies]
+virtual_keys: {openai-prod: openai}
+saved_configs:
+  pc-1: {provider: openai, api_key: K}
+scripts:
+- when: {provider: openai, message: {regex: "[Ww]eather"}}
+  reply:
+  - Sunny
+  - text: It is raining
+    streamed: {by: char, ttft: 0.5, tps: 10}
+    cut: {chunks: 3}
+  - tool_call: {name: get_weather, arguments: {city: Oslo}, call_id: c1}
+  - parts: [Let me see., {tool_call: {name: get_weather, arguments: {city: Oslo}}}]
+  - error: {name: rate_limited, retry_after: 20}
+  - error: overloaded
+  - status: 503
+  - 502
+  - fault: refused
+  - text: later
+    delayed: 2
+    with_usage: {prompt_tokens: 1, completion_tokens: 2}
+    with_headers: {x-more: yes}
+    times: 2
+    finished: length
+  always: For ever
+gateway:
+  reply:
+  - fault: reset_before_headers
+"""
+
+
+def loaded(tmp_path: Path, written: str) -> FakeGateway:
+    """A fake that has loaded a scenario."""
+    path = tmp_path / "scenario.yaml"
+    path.write_text(written, encoding="utf-8")
+    fake = FakeGateway()
+    fake.load(path)
+    return fake
+
+
+def test_a_scenario_scripts_what_a_test_would(tmp_path: Path) -> None:
+    """Every kind of reply, with its modifiers, in order."""
+    fake = loaded(tmp_path, WHOLE)
+
+    with pytest.raises(httpx.ReadError):
+        SYNC.ask(fake)
+    assert "Sunny" == SYNC.ask(fake).said
+    assert "It " == SYNC.ask(fake, body(stream=True)).said
+    assert 0.7 == pytest.approx(fake.clock.now)
+    assert "c1" == SYNC.ask(fake, body(tools=TOOLS)).message["tool_calls"][0]["id"]
+    assert "Let me see." == SYNC.ask(fake, body(tools=TOOLS)).said
+    assert "20" == SYNC.ask(fake).headers["retry-after"]
+    assert [503, 503, 502, 500] == [answer.status for answer in SYNC.ask_all(fake, [body()] * 4)]
+    later = SYNC.ask_all(fake, [body()] * 2)[1]
+    assert ("later", "length") == (later.said, later.json["choices"][0]["finish_reason"])
+    assert 3 == later.json["usage"]["total_tokens"]
+    assert "For ever" == SYNC.ask(fake, provider="@openai-prod").said
+    fake.verify()
+
+
+@pytest.mark.parametrize(
+    ("written", "line", "field", "problem"),
+    [
+        ("portkey_scenario: 2\n", 1, "portkey_scenario", "this must be 1"),
+        ("portkey_scenario: 1\nscript: []\n", 2, "script", "no such field"),
+        (
+            "portkey_scenario: 1\nscripts:\n- when: {provdier: openai}\n  reply: [a]\n",
+            3,
+            "scripts[0].when.provdier",
+            "no such field",
+        ),
+        (
+            "portkey_scenario: 1\nscripts:\n- reply:\n  - a\n  - error: nope\n",
+            5,
+            "scripts[0].reply[1].error",
+            "no provider error",
+        ),
+        (
+            "portkey_scenario: 1\nscripts:\n- reply:\n  - {text: a, error: overloaded}\n",
+            4,
+            "scripts[0].reply[0]",
+            "exactly one of",
+        ),
+        (
+            "portkey_scenario: 1\nscripts:\n- reply:\n  - text: a\n    streamed: {by: words}\n",
+            5,
+            "scripts[0].reply[0].streamed",
+            "takes one of",
+        ),
+        (
+            "portkey_scenario: 1\nscripts:\n- reply:\n  - text: a\n    cut: 3\n",
+            5,
+            "scripts[0].reply[0].cut",
+            "takes a mapping",
+        ),
+        ("portkey_scenario: 1\nscripts:\n- reply:\n  - text: 5\n", 4, "scripts[0].reply[0].text", "takes a string"),
+        ("portkey_scenario: 1\nscripts:\n- reply: a\n", 3, "scripts[0].reply", "a list is wanted"),
+        ("portkey_scenario: 1\nscripts:\n- {}\n", 3, "scripts[0]", "`reply`, `always` or both"),
+        ("portkey_scenario: 1\nallow: [nope]\n", 2, "allow", "no rule"),
+        ("portkey_scenario: 1\nchaos: {rate: 2}\n", 2, "chaos", "from 0 to 1"),
+        (
+            "portkey_scenario: 1\nscripts:\n- when: {json: {'a..b': 1}}\n  reply: [a]\n",
+            3,
+            "scripts[0].when",
+            "is no path",
+        ),
+        (
+            "portkey_scenario: 1\nscripts:\n- when: {message: {regex: '('}}\n  reply: [a]\n",
+            3,
+            "scripts[0].when",
+            "unterminated",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_line_and_field(
+    tmp_path: Path, written: str, line: int, field: str, problem: str
+) -> None:
+    """As the Python interface would say it, and where."""
+    with pytest.raises(ScenarioError) as caught:
+        loaded(tmp_path, written)
+
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'scenario.yaml'}:{line}: {field}: ")
+    assert problem in said
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"), [("a: [", "no YAML"), ("", "a mapping is wanted"), ("- a", "a mapping is wanted")]
+)
+def test_what_is_no_scenario_is_refused(tmp_path: Path, written: str, problem: str) -> None:
+    """A broken file, an empty one, a list."""
+    with pytest.raises(ScenarioError, match=problem):
+        loaded(tmp_path, written)
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """With its name."""
+    with pytest.raises(ScenarioError, match=r"nowhere\.yaml: the scenario cannot be read"):
+        FakeGateway().load(tmp_path / "nowhere.yaml")

@@ -1,0 +1,105 @@
+"""What type checkers must make of the client: declared types are the runtime types, and nothing needs silencing.
+
+Checked by mypy and basedpyright, never run.
+"""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from pydantic import BaseModel
+
+from portkey_client import (
+    AsyncPortkey,
+    AsyncStream,
+    ChatCompletionChunk,
+    ChatCompletions,
+    Config,
+    IncompleteStreamError,
+    ParsedChatCompletion,
+    Portkey,
+    Strategy,
+    Stream,
+    Target,
+)
+from portkey_client.types import MessageParam, ToolParam
+
+
+class Weather(BaseModel):
+    city: str
+
+
+messages: list[MessageParam] = [{"role": "user", "content": "Weather in Oslo?"}]
+tools: list[ToolParam] = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
+
+
+def answers(client: Portkey) -> str:
+    """The overloads of `create`, and a plain reading of an answer."""
+    assert_type(client.chat.completions.create(messages=messages), ChatCompletions)
+    assert_type(client.chat.completions.create(messages=messages, stream=False), ChatCompletions)
+    assert_type(client.chat.completions.create(messages=messages, stream=None, tools=tools), ChatCompletions)
+    answer = client.chat.completions.create(messages=[{"role": "user", "content": "Hi"}], model="gpt-4o", seed=1)
+    for call in answer.choices[0].message.tool_calls or []:
+        assert_type(call.function.arguments, str)
+    messages_again = [*messages, answer.choices[0].message]
+    client.chat.completions.create(messages=messages_again, logit_bias={50256: -100})
+    assert_type(answer.gateway.trace_id, str | None)
+    return answer.choices[0].message.content or ""
+
+
+def either(client: Portkey, stream: bool) -> ChatCompletions | Stream[ChatCompletionChunk]:  # noqa: FBT001  # the point
+    """A `stream` known only at run time gives both."""
+    return client.chat.completions.create(messages=messages, stream=stream)
+
+
+def streamed(client: Portkey) -> str:
+    """Chunks, their text, and what is left of a cut stream."""
+    stream = client.chat.completions.create(messages=messages, stream=True)
+    assert_type(stream, Stream[ChatCompletionChunk])
+    try:
+        return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    except IncompleteStreamError as error:
+        return error.partial.choices[0].message.content or ""
+
+
+def structured(client: Portkey) -> Weather | None:
+    """`parse` gives instances of the class, and so does a stream of events."""
+    answer = client.chat.completions.parse(messages=messages, response_format=Weather)
+    assert_type(answer, ParsedChatCompletion[Weather])
+    with client.chat.completions.stream(messages=messages, response_format=Weather) as stream:
+        for event in stream:
+            if event.type == "content.delta":
+                assert_type(event.delta, str)
+            elif event.type == "content.done":
+                assert_type(event.parsed, Weather | None)
+        assert_type(stream.get_final_completion(), ParsedChatCompletion[Weather])
+    with client.chat.completions.stream(messages=messages) as plain:
+        plain.get_final_completion()
+    return answer.choices[0].message.parsed
+
+
+async def asynchronous(client: AsyncPortkey) -> None:
+    """The same, awaited."""
+    assert_type(await client.chat.completions.create(messages=messages), ChatCompletions)
+    stream = await client.chat.completions.create(messages=messages, stream=True)
+    assert_type(stream, AsyncStream[ChatCompletionChunk])
+    async for chunk in stream:
+        assert_type(chunk, ChatCompletionChunk)
+    async for stored in client.chat.completions.list_all(limit=2):
+        assert_type(stored, ChatCompletions)
+    async with client.chat.completions.stream(messages=messages, response_format=Weather) as events:
+        assert_type(await events.get_final_completion(), ParsedChatCompletion[Weather])
+
+
+def options() -> Portkey:
+    """Constructor keywords are typed, and copies take the same."""
+    client = Portkey(
+        api_key="PK",
+        config=Config(strategy=Strategy(mode="fallback"), targets=[Target(provider="openai", api_key="k", weight=0.7)]),
+        metadata={"_user": "u"},
+        debug=True,
+        timeout=30,
+        max_retries=2,
+    )
+    assert_type(client.with_options(debug=False, trace_id=None), Portkey)
+    return client
