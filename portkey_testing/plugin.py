@@ -312,10 +312,12 @@ def _told(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> An
 @contextmanager
 def _cassette_played(request: pytest.FixtureRequest, fake: FakeGateway, marker: pytest.Mark) -> Iterator[None]:
     """Replay or record the cassette of a test while it runs."""
-    from portkey_testing.cassettes import CassetteError
+    from portkey_testing.cassettes import CassetteError, usage
 
     config, path = request.config, _cassette(request, marker)
-    options = {"cache": _cache(config), **request.getfixturevalue("portkey_cassette_settings")}
+    if (cache := _cache(config)) is not None:
+        usage.note(cache, _session(config), path)
+    options = {"cache": cache, **request.getfixturevalue("portkey_cassette_settings")}
     mode = config.getoption("--portkey-record")
     if mode == "none":
         playing = fake.replay(path, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -216,6 +217,26 @@ def test_a_wrong_command_line_ends_with_2_and_says_why(
     assert 2 == result.exit_code, result.output
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_port_in_use_ends_with_2() -> None:
+    """The message names the port and the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", "--port", str(port))
+
+    assert 2 == result.exit_code
+    assert f"cannot listen on 127.0.0.1:{port}" in result.output
+    assert "0 for any free one" in result.output
+
+
+def test_ctrl_c_stops_the_server_in_order() -> None:
+    """As SIGTERM does."""
+    with serving() as (_, process):
+        process.send_signal(signal.SIGINT)
+        status = process.wait(timeout=10)
+
+    assert 0 == status
 
 
 # record

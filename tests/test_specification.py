@@ -67,7 +67,8 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     synchronous: Portkey = request.getfixturevalue("portkey")
 
     async def create(**options: Any) -> ChatCompletions:
-        return synchronous.chat.completions.create(**options)
+        answer: ChatCompletions = synchronous.chat.completions.create(**options)
+        return answer
 
     return create
 

@@ -28,10 +28,12 @@ from portkey_client._version import VERSION
 from portkey_testing.cassettes import MODES, CassetteError, load_cassette, show
 from portkey_testing.cassettes import check as checks
 from portkey_testing.cassettes import verify as verification
+from portkey_testing.cassettes.usage import last_used
 from portkey_testing.scenario import ScenarioError
 
 FOUND: Final = 1
 UNREACHABLE: Final = 3
+_PYTEST_CACHE: Final = Path(".pytest_cache", "d", "portkey")
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -163,9 +165,10 @@ def show_(file: Path, *, mermaid: bool, as_json: bool) -> None:
 @portkey_testing.command()
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--max-age", type=click.IntRange(min=0), metavar="DAYS", help="Warn of recordings older than that.")
+@click.option("--unused", is_flag=True, help="Warn of cassettes that no test of the last pytest run used.")
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 @_JSON
-def check(paths: tuple[Path, ...], max_age: int | None, *, strict: bool, as_json: bool) -> None:
+def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict: bool, as_json: bool) -> None:
     """Judge cassettes (by default all in cassettes/): damage, secrets, drift from the client's models, age.
 
     Nothing is sent. Exit status 1 if there is an error; with --strict, a warning.
@@ -174,6 +177,11 @@ def check(paths: tuple[Path, ...], max_age: int | None, *, strict: bool, as_json
         files = [file for path in paths or (Path("cassettes"),) for file in checks.cassettes_in(path)]
     today = dt.datetime.now(dt.UTC).date()
     findings = [finding for file in files for finding in checks.check(file, today=today, max_age_days=max_age)]
+    if unused:
+        used = last_used(_PYTEST_CACHE)
+        if used is None:
+            raise click.UsageError(f"{_PYTEST_CACHE} tells of no run: run pytest here first, with its cache")
+        findings += checks.unused(files, used)
     errors = [finding for finding in findings if strict or finding.level == "error"]
     if as_json:
         names = ("line", "level", "rule", "problem")

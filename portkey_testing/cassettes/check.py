@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,7 @@ class Finding:
         path: The file.
         line: Line in the file, starting at 1; None where it is about the whole of it.
         level: `error`: the file cannot be relied upon; `warning`: it should be recorded again some time.
-        rule: `damaged`, `secret`, `drift` or `expired`.
+        rule: `damaged`, `secret`, `drift`, `expired` or `unused`.
         problem: What is wrong and what to do.
     """
 
@@ -68,6 +68,12 @@ def check(path: Path, *, today: dt.date, max_age_days: int | None = None) -> lis
     except OSError as error:
         return [Finding(path, None, "error", "damaged", f"it cannot be read: {error.strerror}")]
     return [*_interactions(path, cassette), *_age(path, cassette, today, max_age_days)]
+
+
+def unused(files: Sequence[Path], used: Collection[Path]) -> list[Finding]:
+    """The files that are not among those the last test run used."""
+    problem = "no test of the last run used it; delete it if that run was a whole one"
+    return [Finding(path, None, "warning", "unused", problem) for path in files if path.resolve() not in used]
 
 
 def _interactions(path: Path, cassette: Cassette) -> Iterator[Finding]:

@@ -166,9 +166,11 @@ def record(recording: Recording, gateway: RealGateway, provider: LoopbackProvide
     file = folder / recording.name
     provider.load("recording", {"provider": list(recording.steps)})
     onward = _ThroughLoopback(provider.url("recording", "provider") + "/v1")
-    with Recorder(file, "rewrite", gateway=f"open-source {RealGateway.version()}") as recorder:
-        with httpx.Client(transport=RecordingTransport(onward, recorder)) as http_client:
-            recording.outcome(agent.client.with_options(base_url=gateway.base_url, http_client=http_client))
+    with (
+        Recorder(file, "rewrite", gateway=f"open-source {RealGateway.version()}") as recorder,
+        httpx.Client(transport=RecordingTransport(onward, recorder)) as http_client,
+    ):
+        recording.outcome(agent.client.with_options(base_url=gateway.base_url, http_client=http_client))
     return file
 
 

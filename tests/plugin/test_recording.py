@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
+from portkey_testing._cli.commands import portkey_testing
 from portkey_testing.cassettes import MODES, load_cassette
 from portkey_testing.plugin import RECORD_MODES
-from tests.plugin.conftest import Run
+from tests.plugin.conftest import HEAD, Run
 from tests.recording_support import TinyGateway, tiny_gateway
 
 MARKED = """
@@ -128,3 +130,33 @@ def test_a_recording_that_cannot_be_written_is_an_error(
 
     result.assert_outcomes(passed=2, errors=2)
     result.stdout.no_fnmatch_line("*recorder.py*")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])
+def test_files_that_no_test_uses_are_found(
+    pytester: pytest.Pytester, gateway: TinyGateway, monkeypatch: pytest.MonkeyPatch, run: Run, workers: tuple[str, ...]
+) -> None:
+    """The last run tells, whichever worker used a file; an earlier run does not count."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    pytester.makepyfile(test_app=HEAD + MARKED)
+    record = ("--portkey-record=once", f"--portkey-gateway={gateway.url}", *workers)
+
+    pytester.runpytest_subprocess(*record).assert_outcomes(passed=2)
+    whole = CliRunner().invoke(portkey_testing, ["check", "--unused", "--strict"])
+    pytester.runpytest_subprocess(*workers, "-k", "Oslo").assert_outcomes(passed=1)
+    part = CliRunner().invoke(portkey_testing, ["check", "--unused", "--strict"])
+
+    assert (0, "2 cassettes, 0 errors, 0 warnings\n") == (whole.exit_code, whole.output)
+    assert 1 == part.exit_code
+    assert "test_it-Bergen.yaml: warning: no test of the last run used it" in part.output
+    assert "test_it-Oslo.yaml" not in part.output
+
+
+def test_without_a_run_nobody_knows_what_is_used(pytester: pytest.Pytester) -> None:
+    """Asked for what no run has told, the command says what to do."""
+    pytester.mkdir("cassettes")
+
+    result = CliRunner().invoke(portkey_testing, ["check", "--unused"])
+
+    assert 2 == result.exit_code
+    assert "run pytest here first" in result.output
