@@ -82,3 +82,8 @@ class SeveralFailures(PortkeyTestFailure):
         self.failures = tuple(failures)
         numbered = (f"{number}. {type(failure).__name__}: {failure}" for number, failure in enumerate(failures, 1))
         super().__init__(f"{len(self.failures)} failures of the fake gateway:\n\n" + "\n\n".join(numbered))
+
+
+for _failure in (PortkeyTestFailure, *PortkeyTestFailure.__subclasses__()):
+    # Reports name them by the path that tests import them from.
+    _failure.__module__ = "portkey_testing"

@@ -7,9 +7,11 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +385,7 @@ def _in_child(code: str, *arguments: object) -> subprocess.CompletedProcess[str]
 
 _CHILD = """
 import sys
+import tempfile
 from tests.cassettes.test_hostile import _exchange
 from portkey_testing.cassettes import Recorder
 """
@@ -406,18 +409,34 @@ def test_a_full_disk_leaves_the_old_cassette_whole(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_replays_and_does_not_record(tmp_path: Path) -> None:
+def test_a_read_only_folder_replays_and_does_not_record() -> None:
     """read-only-directory: reading needs no right to write."""
-    path = tmp_path / "x.yaml"
-    path.write_text(_file(_REQUEST + _RESPONSE))
-    tmp_path.chmod(0o555)
-    recorder = Recorder(path, "all")
-    recorder.save(_exchange(b"x"))
+    # Not in tmp_path, whose parents only its owner may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.yaml")
+        path.write_text(_file(_REQUEST + _RESPONSE))
+        load_cassette(path)  # with all it imports, which nobody might not be allowed to read
+        path.parent.chmod(0o555)
+        with _without_privileges():
+            recorder = Recorder(path, "all")
+            recorder.save(_exchange(b"x"))
 
-    assert 200 == Replay(path).respond(live(question()), 0).status
-    with pytest.raises(CassetteError, match="Permission denied"):
-        recorder.close()
+            assert 200 == Replay(path).respond(live(question()), 0).status
+            with pytest.raises(CassetteError, match="Permission denied"):
+                recorder.close()
+
+
+@contextmanager
+def _without_privileges() -> Iterator[None]:
+    """Be nobody for a while, where the tests run as root, who may write anywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_a_folder_that_went_away_is_made_again(tmp_path: Path) -> None:
