@@ -5,6 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+TARGETS_A_LEVEL: Final = 10
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    """A config of that many levels, each with ten targets and, before them, the next level."""
+    target: dict[str, Any] = {"provider": "openai", "api_key": "key"}
+    targets = [target] * TARGETS_A_LEVEL
+    if levels > 1:
+        targets = [_nested(levels - 1), *targets]
+    return {"strategy": {"mode": "fallback"}, "targets": targets}
+
+
 URL: Final = "https://api.portkey.ai/v1/chat/completions"
 BASE_URL: Final = "https://api.portkey.ai/v1"
 MESSAGES: Final[list[Any]] = [
@@ -17,6 +29,7 @@ FALLBACK: Final = {
     "strategy": {"mode": "fallback"},
     "targets": [{"provider": "openai", "api_key": "a"}, {"provider": "groq", "api_key": "b"}],
 }
+NESTED: Final = _nested(5)
 COMPLETION: Final = {
     "id": "chatcmpl-1",
     "object": "chat.completion",

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from benchmarks.client import streaming
-from benchmarks.data import ANSWER, CHUNKS, CONFIG, FALLBACK, MESSAGES, URL
+from benchmarks.data import ANSWER, CHUNKS, CONFIG, FALLBACK, MESSAGES, NESTED, URL
 from benchmarks.rows import Row
 from benchmarks.timing import peak_memory, per_operation
 
@@ -30,6 +30,14 @@ def rows() -> dict[str, Row]:
             1.3,
             "respx static route",
             {"respx static route": _static_route, "ours": _fallen_back},
+            {},
+        ),
+        "routing": Row(
+            "what 50 targets, nested 5 deep, add to a faked call",
+            "s",
+            1.0,
+            "respx static route",
+            {"respx static route": _static_route, "ours": lambda: _faked(NESTED) - _faked(CONFIG)},
             {},
         ),
         "faked-stream": Row(
