@@ -154,7 +154,12 @@ JSON_ROWS: list[Any] = [
         1,
     ),
     ("429-stalled-body", [b"HTTP/1.1 429 Slow\r\ncontent-length: 99\r\n\r\n{", stall], p.RateLimitError, 1),
-    ("503-no-gateway", [status(b"503 Busy", b"connection: close", b"content-length: 4") + b"busy"], p.InternalServerError, 2),
+    (
+        "503-no-gateway",
+        [status(b"503 Busy", b"connection: close", b"content-length: 4") + b"busy"],
+        p.InternalServerError,
+        2,
+    ),
     ("redirect", [status(b"307 Moved", b"location: http://localhost:1/")], p.RedirectError, 1),
     ("redirect-odd", [status(b"302 Moved", b"location: file:///etc/passwd")], p.RedirectError, 1),
     ("redirect-bare", [status(b"301 Moved")], p.RedirectError, 1),
