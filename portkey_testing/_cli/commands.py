@@ -105,9 +105,10 @@ def serve(
             if record is None or cassette is None
             else running.proxy_running(gateway=record, cassette=cassette, mode=mode, host=host, port=port)
         )
-        with serving as server:
+        # Whoever reads the line may stop us at once, so the signals are taken first.
+        with serving as server, running.stoppable() as wait_for_stop:
             click.echo(f"portkey-testing: listening on {server.url}")
-            running.wait_for_stop()
+            wait_for_stop()
 
 
 @portkey_testing.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -102,13 +102,18 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def wait_for_stop() -> None:
-    """Wait for SIGTERM or Ctrl-C."""
+@contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """Take SIGTERM and Ctrl-C within the block; the function it gives waits for one of them."""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+
+    def wait_for_stop() -> None:
         while not stop.wait(0.2):  # a wait without end would hold back the signals on some systems
             pass
+
+    try:
+        yield wait_for_stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
