@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.data import ANSWER, BASE_URL, CONFIG, EIGHTY_A_READ, EVENTS, MESSAGES, REQUEST, URL
 from benchmarks.rows import Row
-from benchmarks.timing import once, peak_memory, per_operation
+from benchmarks.timing import Sample, batches
+
+PEERS: Final = {"portkey-ai": "portkey_ai", "openai": "openai"}
+CALLS_A_LOOP: Final = 20
+"""Async calls made by one run of the event loop, so that starting it does not count."""
 
 
 def rows() -> dict[str, Row]:
-    """Import, calls, streams, clients."""
-    peers = {"portkey-ai": "portkey_ai", "openai": "openai"}
+    """Import, first call, calls, streams, clients."""
+    imported = {name: partial(_import, code) for name, code in _IMPORTS.items()}
+    sizes = {name: partial(_memory_of, code) for name, code in _IMPORTS.items()}
+    first_calls = {name: partial(_import, code) for name, code in _FIRST_CALLS.items()}
+    split = "split + model_validate_json"
     return {
-        "import": Row("import, time", "s", 1.1, "floor", {n: partial(_import, n, once) for n in _IMPORTS}, peers),
-        "import-memory": Row(
-            "import, memory", "MB", 1.1, "floor", {n: partial(_import, n, _memory_of) for n in _IMPORTS}, peers
-        ),
+        "import": Row("import", "s", 1.1, "httpx + one model", imported, PEERS),
+        "import-memory": Row("import, memory", "MB", 1.1, "httpx + one model", sizes, PEERS),
+        "first-call": Row("import and first call", "s", None, "httpx + one model", first_calls, {}),
         "create": Row(
             "create() in process",
             "s",
@@ -31,30 +39,43 @@ def rows() -> dict[str, Row]:
                 "portkey-ai": _portkey_ai_create,
                 "openai": _openai_create,
             },
-            peers,
+            PEERS,
+        ),
+        "create-async": Row(
+            "create() in process, async",
+            "s",
+            1.1,
+            "httpx.AsyncClient.post + from_json",
+            {"httpx.AsyncClient.post + from_json": _apost, "ours": _acreate},
+            {},
         ),
         "stream": Row(
             "stream of 2,000 chunks, one event a read",
             "s",
             1.1,
-            "split + model_validate_json",
+            split,
             {
-                "split + model_validate_json": partial(_split_and_validate, EVENTS),
+                split: partial(_split_and_validate, EVENTS),
                 "ours": partial(_stream, EVENTS),
                 "portkey-ai": _portkey_ai_stream,
                 "openai": _openai_stream,
             },
-            peers,
+            PEERS,
         ),
         "stream-coalesced": Row(
             "stream of 2,000 chunks, 80 events a read",
             "s",
             1.1,
-            "split + model_validate_json",
-            {
-                "split + model_validate_json": partial(_split_and_validate, EIGHTY_A_READ),
-                "ours": partial(_stream, EIGHTY_A_READ),
-            },
+            split,
+            {split: partial(_split_and_validate, EIGHTY_A_READ), "ours": partial(_stream, EIGHTY_A_READ)},
+            {},
+        ),
+        "stream-async": Row(
+            "stream of 2,000 chunks, one event a read, async",
+            "s",
+            None,
+            split,
+            {split: partial(_split_and_validate, EVENTS), "ours": _astream},
             {},
         ),
         "new-client": Row(
@@ -63,56 +84,77 @@ def rows() -> dict[str, Row]:
             1.5,
             "httpx.Client, SSL context ready",
             {"httpx.Client, SSL context ready": _new_httpx_client, "ours": _new_client, "portkey-ai": _new_portkey_ai},
-            peers,
+            PEERS,
         ),
     }
 
 
-def _import_floor() -> object:
-    import httpx
-    from pydantic import BaseModel
+_IMPORTS: Final[Mapping[str, str]] = {
+    "httpx + one model": """
+import httpx
+from pydantic import BaseModel
 
-    class Model(BaseModel):
-        name: str
-
-    return httpx, Model
-
-
-def _import_ours() -> object:
-    import portkey_client
-
-    return portkey_client.Portkey, portkey_client.ChatCompletions
-
-
-def _import_openai() -> object:
-    import openai
-
-    return openai.OpenAI
-
-
-def _import_portkey_ai() -> object:
-    import portkey_ai
-
-    return portkey_ai.Portkey
-
-
-_IMPORTS: dict[str, Callable[[], object]] = {
-    "floor": _import_floor,
-    "ours": _import_ours,
-    "portkey-ai": _import_portkey_ai,
-    "openai": _import_openai,
+class Model(BaseModel):
+    name: str
+""",
+    "ours": "from portkey_client import ChatCompletions, Portkey",
+    "portkey-ai": "from portkey_ai import Portkey",
+    "openai": "from openai import OpenAI",
 }
 
+_FIRST_CALLS: Final[Mapping[str, str]] = {
+    "httpx + one model": f"""
+import httpx
+from pydantic import BaseModel
 
-def _import(name: str, measure: Callable[[Callable[[], object]], float]) -> float:
-    if "httpx" in sys.modules:
-        raise RuntimeError("an import can only be measured in a process that has not made it")
-    return measure(_IMPORTS[name])
+class Message(BaseModel):
+    content: str | None = None
+
+class Choice(BaseModel):
+    message: Message
+
+class Completion(BaseModel):
+    choices: list[Choice]
+
+transport = httpx.MockTransport(lambda _: httpx.Response(200, content={ANSWER!r}))
+client = httpx.Client(transport=transport)
+Completion.model_validate_json(client.post({URL!r}, json={REQUEST!r}).content)
+""",
+    "ours": f"""
+import httpx
+from portkey_client import Portkey
+
+transport = httpx.MockTransport(lambda _: httpx.Response(200, content={ANSWER!r}))
+client = Portkey(api_key="key", http_client=httpx.Client(transport=transport))
+client.chat.completions.create(model="gpt-4o", messages={MESSAGES!r})
+""",
+}
+
+_TIMED: Final = """
+import time
+started = time.process_time()
+{code}
+print(time.process_time() - started)
+"""
+_SIZED: Final = """
+{code}
+from benchmarks.timing import peak_memory
+print(peak_memory())
+"""
 
 
-def _memory_of(operation: Callable[[], object]) -> float:
-    operation()
-    return peak_memory()
+def _import(code: str) -> Sample:
+    return lambda: _printed(_TIMED.format(code=code))
+
+
+def _memory_of(code: str) -> Sample:
+    return lambda: _printed(_SIZED.format(code=code))
+
+
+def _printed(code: str) -> float:
+    """The number that a program prints, in a process that has imported nothing else."""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 def _answering() -> Any:
@@ -122,43 +164,75 @@ def _answering() -> Any:
     return httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=ANSWER))
 
 
-def _post() -> float:
+def _post() -> Sample:
     import httpx
     from pydantic_core import from_json
 
     client = httpx.Client(transport=_answering())
     headers = {"x-portkey-api-key": "key", "x-portkey-provider": "openai"}
-    return per_operation(lambda: from_json(client.post(URL, json=REQUEST, headers=headers).content))
+    return batches(lambda: from_json(client.post(URL, json=REQUEST, headers=headers).content))
 
 
-def _create() -> float:
+def _create() -> Sample:
     import httpx
 
     from portkey_client import Portkey
 
     client = Portkey(api_key="key", config=CONFIG, http_client=httpx.Client(transport=_answering()))
-    return per_operation(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
+    return batches(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
 
 
-def _portkey_ai_create() -> float:
+def _apost() -> Sample:
+    import httpx
+    from pydantic_core import from_json
+
+    client = httpx.AsyncClient(transport=_answering())
+    headers = {"x-portkey-api-key": "key", "x-portkey-provider": "openai"}
+
+    async def ask() -> None:
+        from_json((await client.post(URL, json=REQUEST, headers=headers)).content)
+
+    return _in_a_loop(ask)
+
+
+def _acreate() -> Sample:
+    import httpx
+
+    from portkey_client import AsyncPortkey
+
+    client = AsyncPortkey(api_key="key", config=CONFIG, http_client=httpx.AsyncClient(transport=_answering()))
+    return _in_a_loop(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
+
+
+def _in_a_loop(ask: Callable[[], Awaitable[object]]) -> Sample:
+    """A batch of async calls, one after the other."""
+
+    async def run() -> None:
+        for _ in range(CALLS_A_LOOP):
+            await ask()
+
+    return batches(lambda: asyncio.run(run()), counts=CALLS_A_LOOP)
+
+
+def _portkey_ai_create() -> Sample:
     import httpx
     import portkey_ai
 
     client = portkey_ai.Portkey(api_key="key", config=CONFIG, http_client=httpx.Client(transport=_answering()))
-    return per_operation(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
+    return batches(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
 
 
-def _openai_create() -> float:
+def _openai_create() -> Sample:
     import httpx2
     import openai
 
     headers = {"content-type": "application/json"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=ANSWER))
     client = openai.OpenAI(api_key="key", base_url=BASE_URL, http_client=httpx2.Client(transport=transport))
-    return per_operation(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
+    return batches(lambda: client.chat.completions.create(model="gpt-4o", messages=MESSAGES))
 
 
-def _split_and_validate(reads: list[bytes]) -> float:
+def _split_and_validate(reads: list[bytes]) -> Sample:
     from portkey_client import ChatCompletionChunk
 
     validate = ChatCompletionChunk.model_validate_json
@@ -169,7 +243,7 @@ def _split_and_validate(reads: list[bytes]) -> float:
                 if event and event != b"data: [DONE]":
                     validate(event[6:])
 
-    return per_operation(run)
+    return batches(run)
 
 
 def streaming(reads: Iterable[bytes], library: Any) -> Any:
@@ -183,31 +257,53 @@ def streaming(reads: Iterable[bytes], library: Any) -> Any:
     return library.MockTransport(lambda _: library.Response(200, headers=headers, stream=Reads()))
 
 
-def _stream(reads: list[bytes]) -> float:
+def _stream(reads: list[bytes]) -> Sample:
     import httpx
 
     from portkey_client import Portkey
 
     client = Portkey(api_key="key", config=CONFIG, http_client=httpx.Client(transport=streaming(reads, httpx)))
-    return per_operation(lambda: _drain(client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)))
+    return batches(lambda: _drain(client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)))
 
 
-def _portkey_ai_stream() -> float:
+def _portkey_ai_stream() -> Sample:
     import httpx
     import portkey_ai
 
     http_client = httpx.Client(transport=streaming(EVENTS, httpx))
     client = portkey_ai.Portkey(api_key="key", config=CONFIG, http_client=http_client)
-    return per_operation(lambda: _drain(client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)))
+    return batches(lambda: _drain(client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)))
 
 
-def _openai_stream() -> float:
+def _openai_stream() -> Sample:
     import httpx2
     import openai
 
     http_client = httpx2.Client(transport=streaming(EVENTS, httpx2))
     client = openai.OpenAI(api_key="key", base_url=BASE_URL, http_client=http_client)
-    return per_operation(lambda: _drain(client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)))
+    return batches(lambda: _drain(client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)))
+
+
+def _astream() -> Sample:
+    import httpx
+
+    from portkey_client import AsyncPortkey
+
+    class Reads(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for read in EVENTS:
+                yield read
+
+    headers = {"content-type": "text/event-stream"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=Reads()))
+    client = AsyncPortkey(api_key="key", config=CONFIG, http_client=httpx.AsyncClient(transport=transport))
+
+    async def run() -> None:
+        stream = await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)
+        async for _ in stream:
+            pass
+
+    return batches(lambda: asyncio.run(run()))
 
 
 def _drain(stream: Iterable[object]) -> None:
@@ -215,20 +311,20 @@ def _drain(stream: Iterable[object]) -> None:
         pass
 
 
-def _new_httpx_client() -> float:
+def _new_httpx_client() -> Sample:
     import httpx
 
     context = httpx.create_ssl_context()
-    return per_operation(lambda: httpx.Client(verify=context).close())
+    return batches(lambda: httpx.Client(verify=context).close())
 
 
-def _new_client() -> float:
+def _new_client() -> Sample:
     from portkey_client import Portkey
 
-    return per_operation(lambda: Portkey(api_key="key").close())
+    return batches(lambda: Portkey(api_key="key").close())
 
 
-def _new_portkey_ai() -> float:
+def _new_portkey_ai() -> Sample:
     import portkey_ai
 
-    return per_operation(lambda: portkey_ai.Portkey(api_key="key"))
+    return batches(lambda: portkey_ai.Portkey(api_key="key"))

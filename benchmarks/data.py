@@ -29,6 +29,9 @@ FALLBACK: Final = {
     "strategy": {"mode": "fallback"},
     "targets": [{"provider": "openai", "api_key": "a"}, {"provider": "groq", "api_key": "b"}],
 }
+LANDING: Final = {"provider": "groq", "api_key": "b"}
+"""Where `FALLBACK` ends up."""
+
 NESTED: Final = _nested(5)
 COMPLETION: Final = {
     "id": "chatcmpl-1",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import count
 from typing import Any
 
 from benchmarks.client import streaming
-from benchmarks.data import ANSWER, CHUNKS, CONFIG, FALLBACK, MESSAGES, NESTED, URL
+from benchmarks.data import ANSWER, CHUNKS, CONFIG, FALLBACK, LANDING, MESSAGES, NESTED, URL
 from benchmarks.rows import Row
-from benchmarks.timing import peak_memory, per_operation
+from benchmarks.timing import Sample, batches, peak_memory, per_operation
 
 MILLION = 1_000_000
 
@@ -25,11 +28,11 @@ def rows() -> dict[str, Row]:
             {},
         ),
         "faked-fallback": Row(
-            "the same with a second attempt",
+            "what a further attempt adds to a faked call",
             "s",
-            1.3,
+            0.1,
             "respx static route",
-            {"respx static route": _static_route, "ours": _fallen_back},
+            {"respx static route": _static_route, "ours": lambda: _more(_fallen_back(), _faked(LANDING))},
             {},
         ),
         "routing": Row(
@@ -37,7 +40,18 @@ def rows() -> dict[str, Row]:
             "s",
             1.0,
             "respx static route",
-            {"respx static route": _static_route, "ours": lambda: _faked(NESTED) - _faked(CONFIG)},
+            {"respx static route": _static_route, "ours": lambda: _more(_faked(NESTED), _faked(CONFIG))},
+            {},
+        ),
+        "routing-cold": Row(
+            "what it adds that their config was not seen before",
+            "s",
+            1.0,
+            "respx static route",
+            {
+                "respx static route": _static_route,
+                "ours": lambda: _more(_sending(NESTED, new=True), _sending(NESTED, new=False)),
+            },
             {},
         ),
         "faked-stream": Row(
@@ -57,11 +71,11 @@ def rows() -> dict[str, Row]:
             {},
         ),
         "rules": Row(
-            "200 rules, the last one matches",
+            "what 200 rules add to a faked call, the last one matches",
             "s",
-            1.4,
+            0.2,
             "respx static route",
-            {"respx static route": _static_route, "ours": _rules},
+            {"respx static route": _static_route, "ours": lambda: _more(_rules(), _faked(CONFIG))},
             {},
         ),
         "million": Row(
@@ -81,59 +95,91 @@ def _client(config: Any) -> Any:
     return Portkey(api_key="key", config=config)
 
 
-def _static_route() -> float:
+def _static_route() -> Sample:
     import httpx
     import respx
 
     client = _client(CONFIG)
-    with respx.mock:
-        respx.post(URL).mock(return_value=httpx.Response(200, content=ANSWER))
-        return per_operation(lambda: _ask_respx(client))
+    router = respx.mock(assert_all_called=False)
+    route = router.post(URL).mock(return_value=httpx.Response(200, content=ANSWER))
+
+    def ask() -> None:
+        client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
+        router.calls.clear()
+        route.calls.clear()
+
+    return _while_mounted(lambda: router, ask)
 
 
-def _ask_respx(client: Any) -> None:
-    import respx
-
-    client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
-    respx.mock.calls.clear()
-
-
-def _faked(config: Any) -> float:
+def _faked(config: Any) -> Sample:
     from portkey_testing import FakeGateway
 
     fake = FakeGateway()
     fake.always("It is 21 degrees and sunny. A T-shirt will do.")
-    client = _client(config)
-    with fake.mount():
-        return per_operation(lambda: _ask(fake, client))
+    return _asking(fake, _client(config))
 
 
-def _fallen_back() -> float:
+def _sending(config: Any, *, new: bool) -> Sample:
+    """Faked calls that bring their config along, each another one if it is to be `new`."""
+    from portkey_testing import FakeGateway
+
+    fake = FakeGateway()
+    fake.always("It is 21 degrees and sunny. A T-shirt will do.")
+    client = _client(None)
+    written, numbers = json.dumps(config), count()
+
+    def ask() -> None:
+        key = f'"key-{next(numbers)}"' if new else '"key-1"'
+        headers = {"x-portkey-config": written.replace('"key"', key)}
+        client.chat.completions.create(model="gpt-4o", messages=MESSAGES, extra_headers=headers)
+        fake.calls.clear()
+
+    return _while_mounted(fake.mounted, ask)
+
+
+def _fallen_back() -> Sample:
     from portkey_testing import FakeGateway, error
 
     fake = FakeGateway()
     fake.provider("openai").always(error("overloaded"))
     fake.provider("groq").always("It is 21 degrees and sunny. A T-shirt will do.")
-    client = _client(FALLBACK)
-    with fake.mount():
-        return per_operation(lambda: _ask(fake, client))
+    return _asking(fake, _client(FALLBACK))
 
 
-def _rules() -> float:
+def _rules() -> Sample:
     from portkey_testing import FakeGateway
 
     fake = FakeGateway()
     for number in range(199):
         fake.when(message=f"question {number}").always(f"answer {number}")
     fake.when(message="Oslo").always("It is 21 degrees and sunny. A T-shirt will do.")
-    client = _client(CONFIG)
-    with fake.mount():
-        return per_operation(lambda: _ask(fake, client))
+    return _asking(fake, _client(CONFIG))
 
 
-def _ask(fake: Any, client: Any) -> None:
-    client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
-    fake.calls.clear()
+def _asking(fake: Any, client: Any) -> Sample:
+    def ask() -> None:
+        client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
+        fake.calls.clear()
+
+    return _while_mounted(fake.mounted, ask)
+
+
+def _while_mounted(mount: Callable[[], AbstractContextManager[Any]], ask: Callable[[], None]) -> Sample:
+    """Calls while something is mounted, which it is for the batch only: another contender has its turn after it."""
+    with mount():
+        batch = batches(ask)
+
+    def sample() -> float:
+        with mount():
+            ask()
+            return batch()
+
+    return sample
+
+
+def _more(with_it: Sample, without: Sample) -> Sample:
+    """How much more one takes than the other."""
+    return lambda: with_it() - without()
 
 
 def _mock_stream() -> float:

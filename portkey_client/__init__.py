@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._chat import (
-    AsyncChatCompletion,
-    AsyncChatCompletionsMessages,
-    AsyncCompletions,
-    ChatCompletion,
-    ChatCompletionsMessages,
-    Completions,
-)
+from ._achat import AsyncChatCompletion, AsyncCompletions
+from ._chat import ChatCompletion, Completions
 from ._client import PORTKEY_BASE_URL, PORTKEY_GATEWAY_URL, AsyncPortkey, Portkey
 from ._gateway import GatewayInfo
+from ._messages import AsyncChatCompletionsMessages, ChatCompletionsMessages
 from ._retry import RetryPolicy
 from ._streams import AsyncStream, Stream
+from ._timeout import Timeout
 from ._version import VERSION
 from .errors import (
     APIConnectionError,
@@ -113,6 +109,7 @@ __all__ = [
     "StreamTimeoutError",
     "TLSError",
     "Target",
+    "Timeout",
     "UnprocessableEntityError",
     "__version__",
     "createHeaders",

@@ -2,25 +2,26 @@
 
 # No postponed annotations here: TypedDict would have to compile each again.
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 
 import httpx
 
 from ._request import is_given, path_segment
 from ._retry import RetryPolicy
+from ._timeout import check_seconds
 from .errors import ConfigurationError, InvalidRequestError
 from .headers import check_header
 from .types import NOT_GIVEN, ChatCompletionList, ChatCompletionStoreMessageList, NotGiven
 
 COMPLETIONS_PATH: Final = "/chat/completions"
 
+Message: TypeAlias = Mapping[str, Any] | Any
+"""A message: a mapping with a role, or a model such as `answer.choices[0].message`."""
+
 TimeoutOption: TypeAlias = float | httpx.Timeout | NotGiven | None
 RetryOption: TypeAlias = int | RetryPolicy | NotGiven
 Timeouts: TypeAlias = Mapping[str, float | None]
-
-DEFAULT_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0)
-"""A provider may think for minutes before its first token; a gateway out of reach should be noticed at once."""
 
 
 class CallOptions(NamedTuple):
@@ -29,7 +30,7 @@ class CallOptions(NamedTuple):
     Attributes:
         extra_headers: Override the client's, without regard to case.
         extra_query: Query parameters.
-        timeout: Seconds, or an `httpx.Timeout`; None is for ever, NOT_GIVEN the client's.
+        timeout: Seconds, or a `Timeout`; None is for ever, NOT_GIVEN the client's.
         max_retries: A number of retries, or a policy; NOT_GIVEN the client's.
     """
 
@@ -43,16 +44,19 @@ def timeouts_of(timeout: object) -> dict[str, float | None]:
     """The four timeouts of httpx, in seconds, for a `timeout=` argument.
 
     Raises:
-        ConfigurationError: It is neither a number above 0, nor an `httpx.Timeout`, nor None.
+        ConfigurationError: It is neither a number above 0, nor a `Timeout`, nor None.
     """
-    if timeout is None or isinstance(timeout, httpx.Timeout):
-        return httpx.Timeout(timeout).as_dict()
+    if isinstance(timeout, tuple) and len(timeout) == 4:
+        timeout = httpx.Timeout(timeout)
     if isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0:
         return {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}
-    if isinstance(timeout, tuple) and len(timeout) == 4:
-        return httpx.Timeout(timeout).as_dict()
+    if timeout is None:
+        return {"connect": None, "read": None, "write": None, "pool": None}
+    steps: Callable[[], Mapping[str, object]] | None = getattr(timeout, "as_dict", None)
+    if steps is not None and type(timeout).__name__ == "Timeout":  # of httpx, ours, or of httpx2
+        return {step: check_seconds(step, seconds) for step, seconds in steps().items()}
     raise ConfigurationError(
-        f"timeout= must be a number of seconds above 0, an httpx.Timeout, or None for no limit; "
+        f"timeout= must be a number of seconds above 0, a Timeout, or None for no limit; "
         f"got {type(timeout).__name__} {timeout!r}"
     )
 

@@ -1,13 +1,13 @@
-"""`client.chat.completions` and its messages: the typed surface. No logic; the client runs what is described here.
+"""`client.chat.completions`: the typed surface. No logic; the client runs what is described here.
 
-The sync and the async half say the same, method by method; a test compares their signatures.
+`_achat` says the same for `await`, method by method; a test compares their signatures.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from pydantic import BaseModel
 
@@ -15,40 +15,32 @@ from ._call import (
     COMPLETIONS_PATH,
     CallKeywords,
     CallOptions,
-    MessageKeywords,
+    Message,
     RetryOption,
     TimeoutOption,
     call_options,
     completion_path,
-    messages_path,
     next_page,
     update_body,
 )
-from ._parse import parsed_completion
+from ._messages import ChatCompletionsMessages
+from ._parse import FormatT, parsed_completion
 from ._parse import response_format as format_parameter
 from ._request import chat_body
-from ._streams import AsyncStream, Stream
+from ._streams import Stream
 from .types import (
     NOT_GIVEN,
     ChatCompletionChunk,
     ChatCompletionDeleted,
     ChatCompletionList,
     ChatCompletions,
-    ChatCompletionStoreMessage,
-    ChatCompletionStoreMessageDeleted,
-    ChatCompletionStoreMessageList,
     NotGiven,
     ParsedChatCompletion,
 )
 
 if TYPE_CHECKING:
-    from ._client import AsyncPortkey, Portkey
-    from ._events import AsyncEventStream, EventStream
-
-FormatT = TypeVar("FormatT", bound=BaseModel)
-
-Message: TypeAlias = Mapping[str, Any] | Any
-"""A message: a mapping with a role, or a model such as `answer.choices[0].message`."""
+    from ._client import Portkey
+    from ._events import EventStream
 
 
 class ChatCompletion:
@@ -184,8 +176,8 @@ class Completions:
             extra_headers: Headers of this call; they override the client's, without regard to case.
             extra_query: Query parameters of this call.
             extra_body: Body fields of this call; they override the named parameters.
-            timeout: Seconds to wait for a connection and for each piece of the answer, or an `httpx.Timeout`; None is
-                for ever.
+            timeout: Seconds to wait for a connection and for each piece of the answer, or a `Timeout`, which can also
+                bound the whole; None is for ever.
             max_retries: How often this call may be sent again, or a `RetryPolicy`.
             params: Any other body field, sent as given: `tools`, `tool_choice`, `response_format`, `seed`, ...
 
@@ -372,426 +364,4 @@ class Completions:
             ChatCompletionDeleted.model_validate_json,
             None,
             call_options(options),
-        )
-
-
-class ChatCompletionsMessages:
-    """The messages of stored completions.
-
-    OpenAI's API has `list` only; the others follow its pattern, for gateways and providers that have them.
-    """
-
-    def __init__(self, client: Portkey) -> None:
-        self._client = client
-
-    def create(
-        self, completion_id: str, *, role: str = "user", content: Any = None, **fields: Unpack[MessageKeywords]
-    ) -> ChatCompletionStoreMessage:
-        """Add a message to a stored completion."""
-        body = update_body({"role": role, "content": content}, fields)
-        path = messages_path(completion_id)
-        return self._client.request(
-            "POST", path, ChatCompletionStoreMessage.model_validate_json, body, call_options(fields)
-        )
-
-    def list(
-        self,
-        completion_id: str,
-        *,
-        after: str | NotGiven = NOT_GIVEN,
-        limit: int | NotGiven = NOT_GIVEN,
-        order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
-        **options: Unpack[CallKeywords],
-    ) -> ChatCompletionStoreMessageList:
-        """One page of the messages of a stored completion; the parameters are those of `Completions.list`."""
-        query = {"after": after, "limit": limit, "order": order}
-        path = messages_path(completion_id)
-        return self._client.request(
-            "GET", path, ChatCompletionStoreMessageList.model_validate_json, None, call_options(options, query)
-        )
-
-    def list_all(
-        self,
-        completion_id: str,
-        *,
-        limit: int | NotGiven = NOT_GIVEN,
-        order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
-        **options: Unpack[CallKeywords],
-    ) -> Iterator[ChatCompletionStoreMessage]:
-        """All messages of a stored completion, page after page as they are needed."""
-        after: str | NotGiven = NOT_GIVEN
-        while True:
-            page = self.list(completion_id, after=after, limit=limit, order=order, **options)
-            yield from page.data
-            if (last := next_page(page, after)) is None:
-                return
-            after = last
-
-    def retrieve(
-        self, completion_id: str, message_id: str, **options: Unpack[CallKeywords]
-    ) -> ChatCompletionStoreMessage:
-        """One message of a stored completion."""
-        path = messages_path(completion_id, message_id)
-        return self._client.request(
-            "GET", path, ChatCompletionStoreMessage.model_validate_json, None, call_options(options)
-        )
-
-    def update(
-        self, completion_id: str, message_id: str, *, content: Any = NOT_GIVEN, **fields: Unpack[MessageKeywords]
-    ) -> ChatCompletionStoreMessage:
-        """Change a message of a stored completion."""
-        body = update_body({"content": content}, fields)
-        path = messages_path(completion_id, message_id)
-        return self._client.request(
-            "POST", path, ChatCompletionStoreMessage.model_validate_json, body, call_options(fields)
-        )
-
-    def delete(
-        self, completion_id: str, message_id: str, **options: Unpack[CallKeywords]
-    ) -> ChatCompletionStoreMessageDeleted:
-        """Delete a message of a stored completion."""
-        path = messages_path(completion_id, message_id)
-        return self._client.request(
-            "DELETE", path, ChatCompletionStoreMessageDeleted.model_validate_json, None, call_options(options)
-        )
-
-
-class AsyncChatCompletion:
-    """`client.chat`, for `await`."""
-
-    def __init__(self, client: AsyncPortkey) -> None:
-        self.completions = AsyncCompletions(client)
-
-
-class AsyncCompletions:
-    """`client.chat.completions`, for `await`; `messages` are those of stored completions."""
-
-    def __init__(self, client: AsyncPortkey) -> None:
-        self._client = client
-        self.messages = AsyncChatCompletionsMessages(client)
-
-    @overload
-    async def create(
-        self,
-        *,
-        messages: Iterable[Message],
-        stream: Literal[True],
-        model: str = "portkey-default",
-        temperature: float | NotGiven | None = NOT_GIVEN,
-        max_tokens: int | NotGiven | None = NOT_GIVEN,
-        top_p: float | NotGiven | None = NOT_GIVEN,
-        audio: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        max_completion_tokens: int | NotGiven | None = NOT_GIVEN,
-        metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
-        modalities: Sequence[str] | NotGiven | None = NOT_GIVEN,
-        prediction: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        reasoning_effort: str | NotGiven | None = NOT_GIVEN,
-        store: bool | NotGiven | None = NOT_GIVEN,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> AsyncStream[ChatCompletionChunk]: ...
-
-    @overload
-    async def create(
-        self,
-        *,
-        messages: Iterable[Message],
-        model: str = "portkey-default",
-        stream: Literal[False] | NotGiven | None = NOT_GIVEN,
-        temperature: float | NotGiven | None = NOT_GIVEN,
-        max_tokens: int | NotGiven | None = NOT_GIVEN,
-        top_p: float | NotGiven | None = NOT_GIVEN,
-        audio: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        max_completion_tokens: int | NotGiven | None = NOT_GIVEN,
-        metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
-        modalities: Sequence[str] | NotGiven | None = NOT_GIVEN,
-        prediction: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        reasoning_effort: str | NotGiven | None = NOT_GIVEN,
-        store: bool | NotGiven | None = NOT_GIVEN,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> ChatCompletions: ...
-
-    @overload
-    async def create(
-        self,
-        *,
-        messages: Iterable[Message],
-        model: str = "portkey-default",
-        stream: bool | NotGiven | None = NOT_GIVEN,
-        temperature: float | NotGiven | None = NOT_GIVEN,
-        max_tokens: int | NotGiven | None = NOT_GIVEN,
-        top_p: float | NotGiven | None = NOT_GIVEN,
-        audio: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        max_completion_tokens: int | NotGiven | None = NOT_GIVEN,
-        metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
-        modalities: Sequence[str] | NotGiven | None = NOT_GIVEN,
-        prediction: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        reasoning_effort: str | NotGiven | None = NOT_GIVEN,
-        store: bool | NotGiven | None = NOT_GIVEN,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> ChatCompletions | AsyncStream[ChatCompletionChunk]: ...
-
-    async def create(
-        self,
-        *,
-        messages: Iterable[Message],
-        model: str = "portkey-default",
-        stream: bool | NotGiven | None = NOT_GIVEN,
-        temperature: float | NotGiven | None = NOT_GIVEN,
-        max_tokens: int | NotGiven | None = NOT_GIVEN,
-        top_p: float | NotGiven | None = NOT_GIVEN,
-        audio: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        max_completion_tokens: int | NotGiven | None = NOT_GIVEN,
-        metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
-        modalities: Sequence[str] | NotGiven | None = NOT_GIVEN,
-        prediction: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
-        reasoning_effort: str | NotGiven | None = NOT_GIVEN,
-        store: bool | NotGiven | None = NOT_GIVEN,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> ChatCompletions | AsyncStream[ChatCompletionChunk]:
-        """Create a chat completion, see `Completions.create`; a stream is awaited first, then looped over."""
-        named = {
-            "model": model, "messages": messages, "stream": stream, "temperature": temperature,
-            "max_tokens": max_tokens, "top_p": top_p, "audio": audio, "max_completion_tokens": max_completion_tokens,
-            "metadata": metadata, "modalities": modalities, "prediction": prediction,
-            "reasoning_effort": reasoning_effort, "store": store,
-        }  # fmt: skip
-        body = chat_body(named, extra_body, params)
-        options = CallOptions(extra_headers, extra_query, timeout, max_retries)
-        if body.get("stream") is True:
-            return await self._client.open_stream(body, options)
-        return await self._client.request("POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body, options)
-
-    async def parse(
-        self,
-        *,
-        messages: Iterable[Message],
-        response_format: type[FormatT],
-        model: str = "portkey-default",
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> ParsedChatCompletion[FormatT]:
-        """As `Completions.parse`."""
-        named = {"model": model, "messages": messages, "response_format": format_parameter(response_format)}
-        body = chat_body(named, extra_body, params)
-        options = CallOptions(extra_headers, extra_query, timeout, max_retries)
-        parse = partial(parsed_completion, kind=response_format)
-        return await self._client.request("POST", COMPLETIONS_PATH, parse, body, options)
-
-    @overload
-    def stream(
-        self,
-        *,
-        messages: Iterable[Message],
-        response_format: type[FormatT],
-        model: str = "portkey-default",
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> AsyncEventStream[FormatT]: ...
-
-    @overload
-    def stream(
-        self,
-        *,
-        messages: Iterable[Message],
-        response_format: Mapping[str, Any] | NotGiven = NOT_GIVEN,
-        model: str = "portkey-default",
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> AsyncEventStream[BaseModel]: ...
-
-    def stream(
-        self,
-        *,
-        messages: Iterable[Message],
-        response_format: type[FormatT] | Mapping[str, Any] | NotGiven = NOT_GIVEN,
-        model: str = "portkey-default",
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: TimeoutOption = NOT_GIVEN,
-        max_retries: RetryOption = NOT_GIVEN,
-        **params: Any,
-    ) -> AsyncEventStream[Any]:
-        """As `Completions.stream`, with `async with` and `async for`, and nothing to await before."""
-        from ._events import AsyncEventStream  # few programs stream events
-
-        kind = response_format if isinstance(response_format, type) else None
-        wanted = response_format if kind is None else format_parameter(kind)
-        named = {"model": model, "messages": messages, "response_format": wanted, "stream": True}
-        body = chat_body(named, extra_body, params)
-        options = CallOptions(extra_headers, extra_query, timeout, max_retries)
-        return AsyncEventStream(lambda: self._client.open_stream(body, options), kind)
-
-    async def retrieve(self, completion_id: str, **options: Unpack[CallKeywords]) -> ChatCompletions:
-        """The stored completion with this id."""
-        return await self._client.request(
-            "GET", completion_path(completion_id), ChatCompletions.model_validate_json, None, call_options(options)
-        )
-
-    async def update(
-        self, completion_id: str, *, metadata: Mapping[str, str] | None = None, **options: Unpack[CallKeywords]
-    ) -> ChatCompletions:
-        """Replace the metadata of a stored completion; None removes it."""
-        body = update_body({"metadata": metadata}, options)
-        return await self._client.request(
-            "POST", completion_path(completion_id), ChatCompletions.model_validate_json, body, call_options(options)
-        )
-
-    async def list(
-        self,
-        *,
-        after: str | NotGiven = NOT_GIVEN,
-        limit: int | NotGiven = NOT_GIVEN,
-        metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
-        model: str | NotGiven = NOT_GIVEN,
-        order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
-        **options: Unpack[CallKeywords],
-    ) -> ChatCompletionList:
-        """One page of stored completions."""
-        query = {"after": after, "limit": limit, "metadata": metadata, "model": model, "order": order}
-        return await self._client.request(
-            "GET", COMPLETIONS_PATH, ChatCompletionList.model_validate_json, None, call_options(options, query)
-        )
-
-    async def list_all(
-        self,
-        *,
-        limit: int | NotGiven = NOT_GIVEN,
-        metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
-        model: str | NotGiven = NOT_GIVEN,
-        order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
-        **options: Unpack[CallKeywords],
-    ) -> AsyncIterator[ChatCompletions]:
-        """All stored completions, page after page as they are needed; `limit` is the size of a page."""
-        after: str | NotGiven = NOT_GIVEN
-        while True:
-            page = await self.list(after=after, limit=limit, metadata=metadata, model=model, order=order, **options)
-            for completion in page.data:
-                yield completion
-            if (last := next_page(page, after)) is None:
-                return
-            after = last
-
-    async def delete(self, completion_id: str, **options: Unpack[CallKeywords]) -> ChatCompletionDeleted:
-        """Delete a stored completion."""
-        return await self._client.request(
-            "DELETE",
-            completion_path(completion_id),
-            ChatCompletionDeleted.model_validate_json,
-            None,
-            call_options(options),
-        )
-
-
-class AsyncChatCompletionsMessages:
-    """The messages of stored completions, for `await`.
-
-    OpenAI's API has `list` only; the others follow its pattern, for gateways and providers that have them.
-    """
-
-    def __init__(self, client: AsyncPortkey) -> None:
-        self._client = client
-
-    async def create(
-        self, completion_id: str, *, role: str = "user", content: Any = None, **fields: Unpack[MessageKeywords]
-    ) -> ChatCompletionStoreMessage:
-        """Add a message to a stored completion."""
-        body = update_body({"role": role, "content": content}, fields)
-        path = messages_path(completion_id)
-        return await self._client.request(
-            "POST", path, ChatCompletionStoreMessage.model_validate_json, body, call_options(fields)
-        )
-
-    async def list(
-        self,
-        completion_id: str,
-        *,
-        after: str | NotGiven = NOT_GIVEN,
-        limit: int | NotGiven = NOT_GIVEN,
-        order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
-        **options: Unpack[CallKeywords],
-    ) -> ChatCompletionStoreMessageList:
-        """One page of the messages of a stored completion; the parameters are those of `Completions.list`."""
-        query = {"after": after, "limit": limit, "order": order}
-        path = messages_path(completion_id)
-        return await self._client.request(
-            "GET", path, ChatCompletionStoreMessageList.model_validate_json, None, call_options(options, query)
-        )
-
-    async def list_all(
-        self,
-        completion_id: str,
-        *,
-        limit: int | NotGiven = NOT_GIVEN,
-        order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
-        **options: Unpack[CallKeywords],
-    ) -> AsyncIterator[ChatCompletionStoreMessage]:
-        """All messages of a stored completion, page after page as they are needed."""
-        after: str | NotGiven = NOT_GIVEN
-        while True:
-            page = await self.list(completion_id, after=after, limit=limit, order=order, **options)
-            for message in page.data:
-                yield message
-            if (last := next_page(page, after)) is None:
-                return
-            after = last
-
-    async def retrieve(
-        self, completion_id: str, message_id: str, **options: Unpack[CallKeywords]
-    ) -> ChatCompletionStoreMessage:
-        """One message of a stored completion."""
-        path = messages_path(completion_id, message_id)
-        return await self._client.request(
-            "GET", path, ChatCompletionStoreMessage.model_validate_json, None, call_options(options)
-        )
-
-    async def update(
-        self, completion_id: str, message_id: str, *, content: Any = NOT_GIVEN, **fields: Unpack[MessageKeywords]
-    ) -> ChatCompletionStoreMessage:
-        """Change a message of a stored completion."""
-        body = update_body({"content": content}, fields)
-        path = messages_path(completion_id, message_id)
-        return await self._client.request(
-            "POST", path, ChatCompletionStoreMessage.model_validate_json, body, call_options(fields)
-        )
-
-    async def delete(
-        self, completion_id: str, message_id: str, **options: Unpack[CallKeywords]
-    ) -> ChatCompletionStoreMessageDeleted:
-        """Delete a message of a stored completion."""
-        path = messages_path(completion_id, message_id)
-        return await self._client.request(
-            "DELETE", path, ChatCompletionStoreMessageDeleted.model_validate_json, None, call_options(options)
         )

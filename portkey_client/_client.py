@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar, Unpack
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar, Unpack
 
 import httpx
 
+from ._achat import AsyncChatCompletion
 from ._call import (
     COMPLETIONS_PATH,
-    DEFAULT_TIMEOUT,
     CallOptions,
     RetryOption,
     TimeoutOption,
     merged_headers,
     timeouts_of,
 )
-from ._chat import AsyncChatCompletion, ChatCompletion
-from ._clock import CLOCK_EXTENSION, ClockSlot
+from ._chat import ChatCompletion
+from ._clock import CLOCK_EXTENSION
 from ._drive import adrive, drive
 from ._exchange import Call, exchange, exchange_stream
 from ._http import OwnAsyncClient, OwnClient
 from ._request import encode_body, encode_query, is_given
 from ._retry import RetryPolicy
 from ._streams import AsyncStream, Stream, astream, stream
+from ._timeout import DEFAULT_TIMEOUT, deadlines_of
+from ._watch import Watch
 from .errors import ConfigurationError
-from .headers import HEADER_OPTIONS, ClientOptions, encode_options, sdk_headers, warn_of_typos
+from .headers import HEADER_OPTIONS, UNUSED_OPTIONS, ClientOptions, encode_options, sdk_headers, warn_of_options
 from .types import NOT_GIVEN, Answer, ChatCompletionChunk, ChatCompletions, NotGiven
 
 PORTKEY_GATEWAY_URL: Final = "https://api.portkey.ai/v1"
@@ -44,6 +47,30 @@ _NO_AUTH: Final = httpx.Auth()
 _HTTPX_DEFAULT_TIMEOUT: Final = httpx.Timeout(5.0)
 
 
+class HTTPX2Client(Protocol):
+    """An `httpx2.Client`, as far as it matters here; this package does not import it."""
+
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def build_request(self) -> Callable[..., Any]: ...
+    @property
+    def send(self) -> Callable[..., Any]: ...
+    def close(self) -> None: ...
+
+
+class HTTPX2AsyncClient(Protocol):
+    """An `httpx2.AsyncClient` likewise."""
+
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def build_request(self) -> Callable[..., Any]: ...
+    @property
+    def send(self) -> Callable[..., Any]: ...
+    def aclose(self) -> Awaitable[None]: ...
+
+
 class _Client(Generic[HttpT]):
     """What both clients share: reading the options, and building requests from them.
 
@@ -53,9 +80,11 @@ class _Client(Generic[HttpT]):
         timeout: Of calls that set none.
         max_retries: Of calls that set none.
         options: The request headers' options, as given.
+        custom_headers: The request headers that they became.
     """
 
     _http_class: ClassVar[type[httpx.Client | httpx.AsyncClient]]
+    _tracing: ClassVar[str]
 
     def __init__(
         self,
@@ -69,29 +98,25 @@ class _Client(Generic[HttpT]):
     ) -> None:
         if api_key is not None and not isinstance(api_key, str):
             raise ConfigurationError(f"api_key= must be a str, got {type(api_key).__name__}")
-        if not isinstance(http_client, self._http_class | OwnClient | OwnAsyncClient | None):
-            kind = type(http_client)
-            raise ConfigurationError(
-                f"http_client= of {type(self).__name__} must be an httpx.{self._http_class.__name__}, "
-                f"got {kind.__module__.partition('.')[0]}.{kind.__qualname__}"
-            )
-        warn_of_typos(options, _REAL_OPTIONS, stacklevel=3)
+        warn_of_options(options, _REAL_OPTIONS, stacklevel=3)
         self.api_key = api_key or os.environ.get("PORTKEY_API_KEY") or None
         self._completions_url = _completions_url(base_url, self.api_key)
         self.base_url = str(self._completions_url).removesuffix(COMPLETIONS_PATH)
         self.timeout = _default_timeout(http_client) if isinstance(timeout, NotGiven) else timeout
         self.max_retries = RetryPolicy() if isinstance(max_retries, NotGiven) else RetryPolicy.of(max_retries)
         self.options: Mapping[str, Any] = {"strict_open_ai_compliance": False, **options}
-        self._timeouts = timeouts_of(self.timeout)
-        headers = encode_options({"api_key": self.api_key, **self.options})
+        self._timeouts, self._deadlines = timeouts_of(self.timeout), deadlines_of(self.timeout)
+        sent = {name: value for name, value in self.options.items() if name not in UNUSED_OPTIONS}
+        headers = self.custom_headers = encode_options({"api_key": self.api_key, **sent})
         host = self._completions_url.netloc.decode("ascii")
         self._headers = httpx.Headers({"Host": host, **sdk_headers(), **headers})
+        self._with_theirs: tuple[list[tuple[bytes, bytes]], httpx.Headers] = ([], self._headers)
         self._owns_http = http_client is None
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
         # The declared options are readable as attributes, given or not.
-        if name in HEADER_OPTIONS:
+        if name in HEADER_OPTIONS or name in UNUSED_OPTIONS:
             return self.__dict__.get("options", {}).get(name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
@@ -102,6 +127,16 @@ class _Client(Generic[HttpT]):
     def headers(self) -> dict[str, str]:
         """The headers of every request, by their names in lower case."""
         return {name: value for name, value in self._headers.items() if name != "host"}
+
+    @property
+    def allHeaders(self) -> dict[str, str]:  # noqa: N802  # portkey_ai's name
+        """As `headers`."""
+        return self.headers
+
+    @property
+    def beta(self) -> Self:
+        """This client: portkey_ai has `parse` and `stream` at `client.beta.chat.completions`, too."""
+        return self
 
     def is_closed(self) -> bool:
         """Whether the client has been closed."""
@@ -116,41 +151,77 @@ class _Client(Generic[HttpT]):
         *,
         body: Mapping[str, Any] | None,
         options: CallOptions,
+        streamed: bool = False,
     ) -> Call[AnswerT]:
         """Everything about one call, checked, with its request ready to be sent."""
         if self._closed or http.is_closed:
             raise ConfigurationError(f"this {type(self).__name__} has been closed, or its connections have")
-        timeouts = self._timeouts if isinstance(options.timeout, NotGiven) else timeouts_of(options.timeout)
+        timeouts, deadlines = self._timeouts, self._deadlines
+        if not isinstance(options.timeout, NotGiven):
+            timeouts, deadlines = timeouts_of(options.timeout), deadlines_of(options.timeout)
+        watch = Watch(timeouts, total=deadlines["total"], first_token=deadlines["first_token"] if streamed else None)
         policy = self.max_retries if isinstance(options.max_retries, NotGiven) else RetryPolicy.of(options.max_retries)
-        headers = merged_headers(self._headers, options.extra_headers)
+        base = self._headers
         url = self._completions_url if path == COMPLETIONS_PATH else httpx.URL(self.base_url + path)
         if options.extra_query:
             url = url.copy_with(query=encode_query(options.extra_query).encode())
         cookies = None
-        if not isinstance(http, OwnClient | OwnAsyncClient):
+        if not isinstance(http, (OwnClient, OwnAsyncClient)):
             # A client made by the user has headers, parameters and cookies of its own; ours win where both name one.
             url = url.copy_with(params=http.params.merge(url.params)) if http.params else url
-            headers = _merged(http.headers, headers)
+            base = self._over(http.headers)
             cookies = http.cookies
         content = b"" if body is None else encode_body(body)
-        if body is not None:
-            headers = headers.copy() if headers is self._headers else headers
-            headers["Content-Length"] = str(len(content))
         # `content=` would build the headers a second time.
         request = httpx.Request(
             method,
             url,
-            headers=headers,
+            headers=merged_headers(base, options.extra_headers),
             cookies=cookies,
             stream=httpx.ByteStream(content),
-            extensions={"timeout": dict(timeouts), CLOCK_EXTENSION: ClockSlot()},
+            extensions={CLOCK_EXTENSION: watch, "trace": getattr(watch, self._tracing)},
         )
+        if body is not None:
+            request.headers["Content-Length"] = str(len(content))
+        else:
+            request.headers.pop("Content-Type", None)
         request.read()  # so that transports and hooks find `request.content`
-        return Call(request, parse, policy, timeouts["read"])
+        return Call(request, parse, policy, watch)
+
+    def _over(self, theirs: httpx.Headers) -> httpx.Headers:
+        """Their headers and ours, ours where both have a name. Kept until they change: httpx takes long to merge."""
+        pairs = theirs.raw
+        merged_for, merged = self._with_theirs
+        if pairs != merged_for:
+            ours = self._headers.raw
+            names = {name.lower() for name, _ in ours}
+            merged = httpx.Headers([(name, value) for name, value in pairs if name.lower() not in names] + ours)
+            self._with_theirs = (pairs, merged)
+        return merged
 
     def _auth(self, http: object) -> httpx.Auth | None:
         """Credentials for httpx: none with our own client, the user's with theirs."""
-        return _NO_AUTH if isinstance(http, OwnClient | OwnAsyncClient) else None
+        return _NO_AUTH if isinstance(http, (OwnClient, OwnAsyncClient)) else None
+
+    def _usable(self, http_client: Any) -> Any:
+        """What `http_client=` gave, as a client of httpx.
+
+        Raises:
+            ConfigurationError: It is something else.
+        """
+        kind = self._http_class.__name__
+        if http_client is None or isinstance(http_client, (self._http_class, OwnClient, OwnAsyncClient)):
+            return http_client
+        httpx2 = sys.modules.get("httpx2")
+        if httpx2 is not None and isinstance(http_client, getattr(httpx2, kind)):
+            from . import _httpx2  # few programs need it
+
+            return (_httpx2.BridgedClient if kind == "Client" else _httpx2.BridgedAsyncClient)(http_client)
+        given = type(http_client)
+        raise ConfigurationError(
+            f"http_client= of {type(self).__name__} must be an httpx.{kind} or an httpx2.{kind}, "
+            f"got {given.__module__.partition('.')[0]}.{given.__qualname__}"
+        )
 
     def _options_with(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The constructor's arguments for a copy with some of them replaced; None unsets an option."""
@@ -174,10 +245,10 @@ class Portkey(_Client[httpx.Client]):
         api_key: Portkey API key; the variable `PORTKEY_API_KEY` where it is not given.
         base_url: URL of the gateway; else the variable `PORTKEY_PROXY`; else Portkey's own if there is a key,
             else that of a gateway on this machine.
-        http_client: An `httpx.Client` to send with, with its own headers, params, cookies and transports; it stays its
-            owner's to close.
-        timeout: Seconds to wait for a connection and for each piece of an answer, or an `httpx.Timeout`; None is for
-            ever. Without it 5 seconds for a connection and 600 for an answer.
+        http_client: An `httpx.Client` or `httpx2.Client` to send with, with its own headers, params, cookies and
+            transports; it stays its owner's to close.
+        timeout: Seconds to wait for a connection and for each piece of an answer, or a `Timeout`, which can also bound
+            the whole; None is for ever. Without it 5 seconds for a connection and 600 for an answer.
         max_retries: How often a call that never reached the gateway is sent again, or a `RetryPolicy`; 1 without it.
         options: What becomes a request header, see `HEADER_OPTIONS`.
 
@@ -186,26 +257,28 @@ class Portkey(_Client[httpx.Client]):
     """
 
     _http_class = httpx.Client
+    _tracing = "trace"
 
     def __init__(
         self,
         *,
         api_key: str | None = None,
         base_url: str | httpx.URL | None = None,
-        http_client: httpx.Client | None = None,
+        http_client: httpx.Client | HTTPX2Client | None = None,
         timeout: TimeoutOption = NOT_GIVEN,
         max_retries: RetryOption = NOT_GIVEN,
         **options: Unpack[ClientOptions],
     ) -> None:
+        http = self._usable(http_client)
         super().__init__(
             api_key=api_key,
             base_url=base_url,
-            http_client=http_client,
+            http_client=http,
             timeout=timeout,
             max_retries=max_retries,
             options=options,
         )
-        self._http: httpx.Client | OwnClient = http_client or OwnClient()
+        self._http: httpx.Client | OwnClient = http or OwnClient()
         self.chat = ChatCompletion(self)
 
     def copy(
@@ -213,7 +286,7 @@ class Portkey(_Client[httpx.Client]):
         *,
         api_key: str | NotGiven | None = NOT_GIVEN,
         base_url: str | httpx.URL | NotGiven | None = NOT_GIVEN,
-        http_client: httpx.Client | NotGiven | None = NOT_GIVEN,
+        http_client: httpx.Client | HTTPX2Client | NotGiven | None = NOT_GIVEN,
         timeout: TimeoutOption = NOT_GIVEN,
         max_retries: RetryOption = NOT_GIVEN,
         **options: Unpack[ClientOptions],
@@ -249,40 +322,41 @@ class Portkey(_Client[httpx.Client]):
     ) -> AnswerT:
         """Make one call and return its answer, as `parse` makes it of the body."""
         call = self._call(self._http, method, path, parse, body=body, options=options)
-        return drive(exchange(call), self._http, call.request, self._auth(self._http))
+        return drive(exchange(call), self._http, call, self._auth(self._http))
 
     def open_stream(self, body: Mapping[str, Any], options: CallOptions) -> Stream[ChatCompletionChunk]:
         """Ask for a completion in chunks."""
-        call = self._call(
-            self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body=body, options=options
-        )
-        return stream(drive(exchange_stream(call), self._http, call.request, self._auth(self._http)))
+        parse = ChatCompletions.model_validate_json
+        call = self._call(self._http, "POST", COMPLETIONS_PATH, parse, body=body, options=options, streamed=True)
+        return stream(drive(exchange_stream(call), self._http, call, self._auth(self._http)), call.watch)
 
 
 class AsyncPortkey(_Client[httpx.AsyncClient]):
     """A client of Portkey's gateway for asyncio and trio; see `Portkey` for the options."""
 
     _http_class = httpx.AsyncClient
+    _tracing = "atrace"
 
     def __init__(
         self,
         *,
         api_key: str | None = None,
         base_url: str | httpx.URL | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: httpx.AsyncClient | HTTPX2AsyncClient | None = None,
         timeout: TimeoutOption = NOT_GIVEN,
         max_retries: RetryOption = NOT_GIVEN,
         **options: Unpack[ClientOptions],
     ) -> None:
+        http = self._usable(http_client)
         super().__init__(
             api_key=api_key,
             base_url=base_url,
-            http_client=http_client,
+            http_client=http,
             timeout=timeout,
             max_retries=max_retries,
             options=options,
         )
-        self._http: httpx.AsyncClient | OwnAsyncClient = http_client or OwnAsyncClient()
+        self._http: httpx.AsyncClient | OwnAsyncClient = http or OwnAsyncClient()
         self.chat = AsyncChatCompletion(self)
 
     def copy(
@@ -290,7 +364,7 @@ class AsyncPortkey(_Client[httpx.AsyncClient]):
         *,
         api_key: str | NotGiven | None = NOT_GIVEN,
         base_url: str | httpx.URL | NotGiven | None = NOT_GIVEN,
-        http_client: httpx.AsyncClient | NotGiven | None = NOT_GIVEN,
+        http_client: httpx.AsyncClient | HTTPX2AsyncClient | NotGiven | None = NOT_GIVEN,
         timeout: TimeoutOption = NOT_GIVEN,
         max_retries: RetryOption = NOT_GIVEN,
         **options: Unpack[ClientOptions],
@@ -328,14 +402,13 @@ class AsyncPortkey(_Client[httpx.AsyncClient]):
     ) -> AnswerT:
         """Make one call and return its answer, as `parse` makes it of the body."""
         call = self._call(self._http, method, path, parse, body=body, options=options)
-        return await adrive(exchange(call), self._http, call.request, self._auth(self._http))
+        return await adrive(exchange(call), self._http, call, self._auth(self._http))
 
     async def open_stream(self, body: Mapping[str, Any], options: CallOptions) -> AsyncStream[ChatCompletionChunk]:
         """Ask for a completion in chunks."""
-        call = self._call(
-            self._http, "POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body=body, options=options
-        )
-        return astream(await adrive(exchange_stream(call), self._http, call.request, self._auth(self._http)))
+        parse = ChatCompletions.model_validate_json
+        call = self._call(self._http, "POST", COMPLETIONS_PATH, parse, body=body, options=options, streamed=True)
+        return astream(await adrive(exchange_stream(call), self._http, call, self._auth(self._http)), call.watch)
 
 
 def _completions_url(base_url: object, api_key: str | None) -> httpx.URL:
@@ -365,10 +438,3 @@ def _default_timeout(http: object) -> httpx.Timeout:
     if isinstance(http, httpx.Client | httpx.AsyncClient) and http.timeout != _HTTPX_DEFAULT_TIMEOUT:
         return http.timeout
     return DEFAULT_TIMEOUT
-
-
-def _merged(theirs: httpx.Headers, ours: httpx.Headers) -> httpx.Headers:
-    """Both, ours where both have a name."""
-    pairs = ours.raw
-    names = {name.lower() for name, _ in pairs}
-    return httpx.Headers([(name, value) for name, value in theirs.raw if name.lower() not in names] + pairs)

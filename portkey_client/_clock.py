@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 CLOCK_EXTENSION: Final = "portkey_clock"
@@ -53,19 +53,32 @@ REAL_CLOCK: Final = RealClock()
 
 @dataclass(slots=True)
 class ClockSlot:
-    """Where a fake that answers a request leaves the clock it answered on."""
+    """Where a fake that answers a request leaves the clock it answered on.
+
+    Attributes:
+        clock: The clock.
+        started: What it showed when the call began.
+        until: When what is read next has to be there, on that clock; None where the timeouts alone say.
+    """
 
     clock: Clock = REAL_CLOCK
+    started: float = field(default_factory=REAL_CLOCK.time)
+    until: float | None = None
+
+    def begin_on(self, clock: Clock) -> None:
+        """The call began now, on this clock."""
+        self.clock, self.started, self.until = clock, clock.time(), None
 
 
-def clock_of(extensions: Mapping[str, Any]) -> Clock:
-    """The clock on which the request with these httpx extensions was answered; the real one where none was left."""
+def leave_clock(extensions: Mapping[str, Any], clock: Clock) -> ClockSlot | None:
+    """Tell the sender of the request with these extensions on which clock it is answered; None if it does not ask.
+
+    To be called as the request arrives: on a fake's clock that is when the call began. What is returned goes on telling
+    how long the sender will wait.
+    """
     slot = extensions.get(CLOCK_EXTENSION)
-    return slot.clock if isinstance(slot, ClockSlot) else REAL_CLOCK
-
-
-def leave_clock(extensions: Mapping[str, Any], clock: Clock) -> None:
-    """Tell the sender of the request with these extensions on which clock it was answered, if the sender asks."""
-    slot = extensions.get(CLOCK_EXTENSION)
-    if isinstance(slot, ClockSlot):
-        slot.clock = clock
+    if not isinstance(slot, ClockSlot):
+        return None
+    if slot.clock is not clock:
+        slot.begin_on(clock)
+    return slot

@@ -1,30 +1,29 @@
 """The only code that sends, reads or sleeps: a driver for `_exchange`, sync and async, and the reading of streams.
 
-Waiting happens on the clock of the request that was sent, which whoever answered it may have left there (see `_clock`).
+Waiting happens on the clock of the call's watch, which whoever answered its request may have left there (see `_clock`).
 The response body is undone by `_body`, not by httpx.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import aclosing
-from typing import TypeVar, cast
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing
+from typing import Any, TypeVar, cast
 
 import httpx
 
 from ._body import BodyDecoder, BodyError
-from ._clock import Clock, clock_of
-from ._exchange import MAX_BODY_BYTES, SEND_ERRORS, Body, Exchange, Read, Send, Sleep
+from ._exchange import MAX_BODY_BYTES, SEND_ERRORS, Body, Call, Exchange, Read, Send, Sleep
 from ._http import OwnAsyncClient, OwnClient
+from ._watch import Watch
 
 T = TypeVar("T")
+StreamT = TypeVar("StreamT", httpx.SyncByteStream, httpx.AsyncByteStream)
 
 
-def drive(
-    exchange: Exchange[T], client: httpx.Client | OwnClient, request: httpx.Request, auth: httpx.Auth | None
-) -> T:
+def drive(exchange: Exchange[T], client: httpx.Client | OwnClient, call: Call[Any], auth: httpx.Auth | None) -> T:
     """Run an exchange to its end."""
-    timeouts = dict(request.extensions["timeout"])  # reading a body may shorten them
+    request, watch = call.request, call.watch
     outcome: object = None
     error: Exception | None = None
     while True:
@@ -37,21 +36,24 @@ def drive(
         match effect:
             case Send():
                 try:
-                    outcome = client.send(request, stream=True, follow_redirects=False, **_auth(auth))
+                    token = watch.begin(request.extensions)
+                    try:
+                        outcome = client.send(request, stream=True, follow_redirects=False, **_auth(auth))
+                    finally:
+                        watch.end(token)
                 except SEND_ERRORS as raised:
                     error = raised
             case Read(response=response, seconds=seconds):
-                outcome = _read(response, seconds)
+                outcome = _read(response, seconds, watch)
             case Sleep(seconds=seconds):
-                clock_of(request.extensions).sleep(seconds)
-                request.extensions["timeout"] = dict(timeouts)
+                watch.clock.sleep(seconds)
 
 
 async def adrive(
-    exchange: Exchange[T], client: httpx.AsyncClient | OwnAsyncClient, request: httpx.Request, auth: httpx.Auth | None
+    exchange: Exchange[T], client: httpx.AsyncClient | OwnAsyncClient, call: Call[Any], auth: httpx.Auth | None
 ) -> T:
     """Run an exchange to its end."""
-    timeouts = dict(request.extensions["timeout"])  # reading a body may shorten them
+    request, watch = call.request, call.watch
     outcome: object = None
     error: Exception | None = None
     while True:
@@ -64,25 +66,29 @@ async def adrive(
         match effect:
             case Send():
                 try:
-                    outcome = await client.send(request, stream=True, follow_redirects=False, **_auth(auth))
+                    token = watch.begin(request.extensions)
+                    try:
+                        outcome = await client.send(request, stream=True, follow_redirects=False, **_auth(auth))
+                    finally:
+                        watch.end(token)
                 except SEND_ERRORS as raised:
                     error = raised
             case Read(response=response, seconds=seconds):
-                outcome = await _aread(response, seconds)
+                outcome = await _aread(response, seconds, watch)
             case Sleep(seconds=seconds):
-                await clock_of(request.extensions).asleep(seconds)
-                request.extensions["timeout"] = dict(timeouts)
+                await watch.clock.asleep(seconds)
 
 
 def _auth(auth: httpx.Auth | None) -> dict[str, httpx.Auth]:
     return {} if auth is None else {"auth": auth}
 
 
-def _read(response: httpx.Response, seconds: float | None) -> Body:
-    reading = _Reading(response, seconds)
+def _read(response: httpx.Response, seconds: float | None, watch: Watch) -> Body:
+    reading = _Reading(seconds, watch)
     try:
-        for data in pieces(response):
-            reading.add(data)
+        with closing(pieces(response)) as reads:
+            for data in reads:
+                reading.add(data)
     except (*SEND_ERRORS, BodyError) as error:
         return reading.body(error)
     finally:
@@ -90,11 +96,12 @@ def _read(response: httpx.Response, seconds: float | None) -> Body:
     return reading.body(None)
 
 
-async def _aread(response: httpx.Response, seconds: float | None) -> Body:
-    reading = _Reading(response, seconds)
+async def _aread(response: httpx.Response, seconds: float | None, watch: Watch) -> Body:
+    reading = _Reading(seconds, watch)
     try:
-        async for data in apieces(response):
-            reading.add(data)
+        async with aclosing(apieces(response)) as reads:
+            async for data in reads:
+                reading.add(data)
     except (*SEND_ERRORS, BodyError) as error:
         return reading.body(error)
     finally:
@@ -105,15 +112,13 @@ async def _aread(response: httpx.Response, seconds: float | None) -> Body:
 class _Reading:
     """A body being read, within a time and a size."""
 
-    __slots__ = ("_clock", "_deadline", "_pieces", "_request", "_size")
+    __slots__ = ("_pieces", "_size", "_watch")
 
-    def __init__(self, response: httpx.Response, seconds: float | None) -> None:
-        self._request = response.request
+    def __init__(self, seconds: float | None, watch: Watch) -> None:
         self._pieces: list[bytes] = []
         self._size = 0
-        self._clock: Clock = clock_of(self._request.extensions)
-        self._deadline = None if seconds is None else self._clock.time() + seconds
-        shorten_read_timeout(self._request, seconds)
+        self._watch = watch
+        watch.allow(seconds)
 
     def add(self, data: bytes) -> None:
         self._pieces.append(data)
@@ -121,49 +126,59 @@ class _Reading:
         if self._size > MAX_BODY_BYTES:
             self._pieces.clear()
             raise BodyError(f"the body is larger than {MAX_BODY_BYTES:,} bytes")
-        # Each read has its own timeout, which a body that drips never runs into.
-        if self._deadline is not None and self._clock.time() > self._deadline:
-            raise httpx.ReadTimeout("the body took too long", request=self._request)
+        self._watch.check()
 
     def body(self, error: Exception | None) -> Body:
         return Body(b"".join(self._pieces), error)
 
 
-def shorten_read_timeout(request: httpx.Request, seconds: float | None) -> None:
-    """Let no single read of the body take longer than `seconds`: httpcore looks this up when reading begins."""
-    timeouts = request.extensions.get("timeout")
-    if seconds is not None and isinstance(timeouts, dict):
-        read = timeouts.get("read")
-        timeouts["read"] = seconds if read is None else min(read, seconds)
-
-
 def pieces(response: httpx.Response) -> Generator[bytes]:
-    """The body as it arrives, decompressed."""
+    """The body as it arrives, decompressed.
+
+    Raises:
+        BodyError: It comes in a coding that was not asked for.
+        StreamError: It cannot be read any more.
+    """
     if response.is_stream_consumed:  # made by a test double from bytes, or read by an event hook
-        yield response.content
-        return
+        return (data for data in (response.content,))
     decoder = BodyDecoder(response.headers.get("content-encoding"))
-    reads: Iterator[bytes] = response.iter_raw()
-    if decoder.passes_through:
-        yield from reads
-    else:
+    reads = cast(Generator[bytes], iter(_stream_of(response, httpx.SyncByteStream)))
+    return reads if decoder.passes_through else _decoded(reads, decoder)
+
+
+def _decoded(reads: Generator[bytes], decoder: BodyDecoder) -> Generator[bytes]:
+    with closing(reads):
         for data in reads:
             yield from decoder.feed(data)
         decoder.finish()
 
 
-async def apieces(response: httpx.Response) -> AsyncGenerator[bytes]:
-    """The body as it arrives, decompressed."""
+def apieces(response: httpx.Response) -> AsyncGenerator[bytes]:
+    """As `pieces`, for an async client's response."""
     if response.is_stream_consumed:
-        yield response.content
-        return
+        return _atonce(response.content)
     decoder = BodyDecoder(response.headers.get("content-encoding"))
-    async with aclosing(cast(AsyncGenerator[bytes], response.aiter_raw())) as reads:
-        if decoder.passes_through:
-            async for data in reads:
-                yield data
-        else:
-            async for data in reads:
-                for piece in decoder.feed(data):
-                    yield piece
-            decoder.finish()
+    reads = cast(AsyncGenerator[bytes], aiter(_stream_of(response, httpx.AsyncByteStream)))
+    return reads if decoder.passes_through else _adecoded(reads, decoder)
+
+
+async def _atonce(data: bytes) -> AsyncGenerator[bytes]:
+    yield data
+
+
+async def _adecoded(reads: AsyncGenerator[bytes], decoder: BodyDecoder) -> AsyncGenerator[bytes]:
+    async with aclosing(reads):
+        async for data in reads:
+            for piece in decoder.feed(data):
+                yield piece
+        decoder.finish()
+
+
+def _stream_of(response: httpx.Response, kind: type[StreamT]) -> StreamT:
+    """The body's stream itself, for one reading: `iter_raw` does the same checks, and then takes its time per read."""
+    if response.is_closed:
+        raise httpx.StreamClosed
+    if not isinstance(response.stream, kind):
+        raise httpx.StreamError(f"the body is no {kind.__name__}: the transport is one for another kind of client")
+    response.is_stream_consumed = True
+    return response.stream

@@ -150,8 +150,8 @@ class EventStream(_EventStreamBase[FormatT]):
 
     The request is sent when `with` begins, and what is left of the stream is hung up on when it ends.
 
-    Raises (while iterating):
-        APIError: As `Stream` does; also where a text is no instance of the `response_format` class.
+    Raises:
+        APIError: While iterating, as `Stream` does; also where a text is no instance of the `response_format` class.
     """
 
     def __init__(self, open: Callable[[], Stream[ChatCompletionChunk]], kind: type[FormatT] | None) -> None:

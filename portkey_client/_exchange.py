@@ -20,6 +20,7 @@ from . import _retry
 from ._body import BodyError
 from ._gateway import GatewayInfo
 from ._retry import RetryPolicy
+from ._watch import Watch
 from .errors import (
     APIConnectionError,
     APIError,
@@ -47,6 +48,9 @@ ERROR_BODY_SECONDS: Final = 5.0
 SEND_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 """What a transport raises when sending or reading fails. Anything else is a mistake in a program and left alone."""
 
+
+_PHASES: Final[Mapping[type[Exception], str]] = {httpx.ConnectTimeout: "connect", httpx.WriteTimeout: "write"}
+"""Which of the timeouts each exception is about; any other is about reading."""
 
 # Named tuples, here, in `_call` and in `headers`: a frozen dataclass takes eight times as long to define, at import.
 
@@ -92,10 +96,10 @@ class Call(NamedTuple, Generic[AnswerT]):
     """One call.
 
     Attributes:
-        request: The HTTP request; its extensions also hold the timeouts.
+        request: The HTTP request.
         parse: Validates the body of a success and makes the answer of it.
         policy: When to send again.
-        read_timeout: Seconds for a whole body to arrive after its headers; None for ever.
+        watch: Times the call; its read timeout is also that for a whole body to arrive after its headers.
         random: Source of the jitter: a number between 0 and 1.
         now: Seconds since 1970, for dates in `Retry-After`.
     """
@@ -103,7 +107,7 @@ class Call(NamedTuple, Generic[AnswerT]):
     request: httpx.Request
     parse: Callable[[bytes], AnswerT]
     policy: RetryPolicy
-    read_timeout: float | None
+    watch: Watch
     random: Callable[[], float] = random.random
     now: Callable[[], float] = time.time
 
@@ -118,12 +122,13 @@ def exchange(call: Call[AnswerT]) -> Exchange[AnswerT]:
         APIError: Whatever went wrong, as the class that says what.
     """
     response, attempts = yield from _respond(call)
-    body: Body = yield Read(response, call.read_timeout)
+    body: Body = yield Read(response, _seconds(call))
     if body.error is not None:
-        raise read_error(body.error, response, body.data, attempts) from body.error
+        raise read_error(body.error, response, body.data, call.watch, attempts) from body.error
     try:
         answer = call.parse(body.data)
     except (ValidationError, RecursionError) as error:
+        call.watch.distrusted = True  # the rest of it may be still to come
         raise unexpected_answer(response, body.data, _misfit(error), attempts) from error
     set_headers(answer, response.headers)
     return answer
@@ -138,9 +143,10 @@ def exchange_stream(call: Call[Any]) -> Exchange[httpx.Response]:
     response, attempts = yield from _respond(call)
     if is_event_stream(response):
         return response
-    body: Body = yield Read(response, call.read_timeout)
+    body: Body = yield Read(response, _seconds(call))
     if body.error is not None:
-        raise read_error(body.error, response, body.data, attempts) from body.error
+        raise read_error(body.error, response, body.data, call.watch, attempts) from body.error
+    call.watch.distrusted = True
     raise unexpected_answer(response, body.data, "an event stream was asked for", attempts)
 
 
@@ -152,12 +158,12 @@ def _respond(call: Call[Any]) -> Exchange[tuple[httpx.Response, int]]:
         try:
             response: httpx.Response = yield Send()
         except SEND_ERRORS as error:
-            failure: APIError = connection_error(error, call.request)
+            failure: APIError = connection_error(error, call.request, call.watch)
             again, cause = _retry.retries_exception(call.policy, error), error
         else:
             if 200 <= response.status_code < 300:  # 246 among them: guardrails failed, the request was let through
                 return response, retries + 1
-            body: Body = yield Read(response, _shorter(call.read_timeout, ERROR_BODY_SECONDS))
+            body: Body = yield Read(response, _seconds(call, ERROR_BODY_SECONDS))
             again = _retry.retries_status(call.policy, response.status_code, response.headers)
             cause = body.error
             failure = status_error(response, body)
@@ -165,7 +171,11 @@ def _respond(call: Call[Any]) -> Exchange[tuple[httpx.Response, int]]:
         failure.attempts = retries + 1
         if not again or retries >= call.policy.max_retries:
             raise failure from cause
-        yield Sleep(_retry.delay(retries, failure.retry_after, call.random()))
+        wait = _retry.delay(retries, failure.retry_after, call.random())
+        left = call.watch.left()
+        if left is not None and wait >= left:  # this failure says more than that the time was over after a wait
+            raise failure from cause
+        yield Sleep(wait)
         retries += 1
 
 
@@ -213,6 +223,8 @@ def status_error(response: httpx.Response, body: Body) -> APIStatusError:
     if cls is RedirectError:
         location = response.headers.get("location")
         head += f" - redirects are not followed; Location: {location or 'none given'}"
+    elif content in (None, ""):
+        head += " - the body of the answer is empty"
     error.message = describe(head, content, error.gateway)
     if body.error is not None:
         error.message += f" (the body of the answer did not come whole: {body.error})"
@@ -222,27 +234,29 @@ def status_error(response: httpx.Response, body: Body) -> APIStatusError:
     return error
 
 
-def connection_error(error: Exception, request: httpx.Request) -> APIConnectionError:
-    """The error for an exception raised while sending; `error` is to be its cause."""
+def connection_error(error: Exception, request: httpx.Request, watch: Watch) -> APIConnectionError:
+    """The error for an exception raised while sending or reading; `error` is to be its cause."""
+    if isinstance(error, httpx.RequestError):
+        error.request = request  # also where it was raised by a stream, which knows of none
     reason = _reason(error)
     url = f"{request.method} {request.url.copy_with(query=None)}"
     match error:
         case httpx.PoolTimeout():
             text = f"No connection became free in time for {url}: all of this client's are in use here, by other calls"
             return PoolTimeoutError(message=text, request=request)
-        case httpx.TimeoutException():
-            phase = type(error).__name__.removesuffix("Timeout").lower()
-            seconds = request.extensions.get("timeout", {}).get(phase)
-            limit = f" ({phase} timeout, {seconds:g} s)" if seconds is not None else f" ({phase} timeout)"
-            return APITimeoutError(message=f"Request timed out{limit}: {url}", request=request)
+        case httpx.TimeoutException() | TimeoutError():
+            phase = _PHASES.get(type(error), "read")
+            return APITimeoutError(message=f"Request timed out ({watch.exceeded(phase)}): {url}", request=request)
         case _ if _retry.is_tls_failure(error):
             return TLSError(message=f"TLS connection failed: {url}: {reason}", request=request)
         case _ if any(isinstance(cause, socket.gaierror) for cause in _retry.causes(error)):
             return NameResolutionError(message=f"The host has no address: {url}: {reason}", request=request)
+    if watch.asked and watch.reused and not watch.received:
+        reason += " (on a reused connection, which the other side may have closed as idle)"
     return APIConnectionError(message=f"Connection error: {url}: {reason}", request=request)
 
 
-def read_error(error: Exception, response: httpx.Response, data: bytes, attempts: int) -> APIError:
+def read_error(error: Exception, response: httpx.Response, data: bytes, watch: Watch, attempts: int) -> APIError:
     """The error for a body with a success status that did not come whole; `error` is to be its cause."""
     request = response.request
     head = f"Error code: {response.status_code}"
@@ -250,7 +264,7 @@ def read_error(error: Exception, response: httpx.Response, data: bytes, attempts
         message = f"{head} - {error}: {request.method} {request.url.copy_with(query=None)}"
         failure: APIError = APIResponseValidationError(with_body(response, data), None, message=message)
     else:
-        failure = connection_error(error, request)
+        failure = connection_error(error, request, watch)
         failure.gateway = GatewayInfo.from_headers(response.headers)
         facts = str(failure.gateway)
         failure.message = f"{head} - the answer broke off after {len(data):,} bytes: {failure.message}"
@@ -290,5 +304,7 @@ def _reason(error: Exception) -> str:
     return next((text for text in texts if text), type(error).__name__)
 
 
-def _shorter(seconds: float | None, limit: float) -> float:
-    return limit if seconds is None else min(seconds, limit)
+def _seconds(call: Call[Any], limit: float | None = None) -> float | None:
+    """How long reading a body may take: the read timeout, what is left of the call, and `limit`."""
+    limits = [seconds for seconds in (call.watch.timeouts["read"], call.watch.left(), limit) if seconds is not None]
+    return min(limits, default=None)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 import ssl
-import sys
 import threading
-from collections.abc import Callable
-from functools import cache
+from collections.abc import AsyncGenerator
+from functools import cache, partial
 from typing import Any, Final
 
 import httpx
 
+from ._loops import Loop, is_over, run_soon, running_loop
+
 LIMITS: Final = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+
+_HELD: Final = "portkey_http"
+"""Where a response holds the client it came from, so that a stream may outlive the last mention of its client."""
 
 _lock = threading.Lock()
 
@@ -64,6 +68,8 @@ def _context() -> ssl.SSLContext:
 class OwnClient:
     """An httpx client that is made when it is first needed, and adds nothing of its own to a request.
 
+    A forked process makes another: two cannot take turns on one connection.
+
     Attributes:
         is_closed: Whether it has been closed.
     """
@@ -71,20 +77,29 @@ class OwnClient:
     def __init__(self) -> None:
         self.is_closed = False
         self._client: httpx.Client | None = None
+        self._process = 0
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send; by any number of threads at a time."""
-        client = self._client
-        if client is None:
+        client, process = self._client, os.getpid()
+        if client is None or self._process != process:
+            context = shared_context()
             with _lock:
-                client = self._client = self._client or httpx.Client(verify=_context(), limits=LIMITS)
-        return client.send(request, **options)
+                if self._client is None or self._process != process:
+                    self._client, self._process = httpx.Client(verify=context, limits=LIMITS), process
+                client = self._client
+        response = client.send(request, **options)
+        response.extensions[_HELD] = self
+        return response
 
     def close(self) -> None:
         """Close the connections."""
         self.is_closed = True
-        if self._client is not None:
+        if self._client is not None and self._process == os.getpid():
             self._client.close()
+
+    def __del__(self) -> None:
+        self.close()  # the sockets of a client that nobody closed go with it, without a warning
 
 
 class OwnAsyncClient:
@@ -96,38 +111,48 @@ class OwnAsyncClient:
 
     def __init__(self) -> None:
         self.is_closed = False
-        self._clients: dict[object, httpx.AsyncClient] = {}
+        self._clients: dict[Loop, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = {}
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send with the client of the running loop."""
-        loop = _running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            for other in [other for other in list(self._clients) if _is_over(other)]:
-                del self._clients[other]
-            client = self._clients[loop] = httpx.AsyncClient(verify=shared_context(), limits=LIMITS)
-        return await client.send(request, **options)
+        loop = running_loop()
+        known = self._clients.get(loop)
+        if known is None:
+            for other in [other for other in list(self._clients) if is_over(other)]:
+                _in_use.discard(self._clients.pop(other)[1])
+            client = httpx.AsyncClient(verify=shared_context(), limits=LIMITS)
+            known = self._clients[loop] = client, _closing_at_the_end(client)
+            _in_use.add(known[1])
+            await anext(known[1])
+        response = await known[0].send(request, **options)
+        response.extensions[_HELD] = self
+        return response
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop; those of loops that are over have nobody left to close them."""
+        """Close the connections of the running loop; a loop that ends closes its own."""
         self.is_closed = True
-        client = self._clients.pop(_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        known = self._clients.pop(running_loop(), None)
+        if known is not None:
+            _in_use.discard(known[1])
+            await known[1].aclose()
+
+    def __del__(self) -> None:
+        for loop, (_, end) in self._clients.items():
+            _in_use.discard(end)
+            run_soon(loop, partial(_close, end))
 
 
-def _is_over(loop: object) -> bool:
-    """Whether a loop has ended. Trio does not tell, so a new loop of trio's takes the place of the last one."""
-    is_closed: Callable[[], bool] | None = getattr(loop, "is_closed", None)
-    return True if is_closed is None else is_closed()
+_in_use: Final[set[AsyncGenerator[None]]] = set()
+"""What keeps a client out of the garbage until it is closed: its open sockets would be warned of there."""
 
 
-def _running_loop() -> object:
-    import asyncio  # not needed by a process that only calls synchronously
+async def _close(end: AsyncGenerator[None]) -> None:
+    await end.aclose()
 
+
+async def _closing_at_the_end(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    """Close a client when the loop that this began on ends: `asyncio.run` and trio close what generators are left."""
     try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        if (trio := sys.modules.get("trio")) is not None:
-            return trio.lowlevel.current_trio_token()
-        raise
+        yield
+    finally:
+        await client.aclose()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from enum import Enum
@@ -14,9 +16,11 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from .errors import InvalidRequestError
-from .types import NotGiven
+from .types import NOT_GIVEN, NotGiven
 
 MAX_DEPTH: Final = 200
+_MAX_INT_BITS: Final = 14_000
+"""Beyond that Python may refuse to write an int in digits, and no field of the API has a use for it."""
 
 
 def is_given(value: object) -> bool:
@@ -30,17 +34,21 @@ def chat_body(named: Mapping[str, Any], extra_body: object, others: Mapping[str,
     Raises:
         InvalidRequestError: A parameter that cannot be meant.
     """
-    body = {name: value for name, value in named.items() if is_given(value)}
+    # Most are left out, and told apart from markers of other SDKs without a call.
+    body = {name: value for name, value in named.items() if value is not NOT_GIVEN and is_given(value)}
     if extra_body is not None and is_given(extra_body):
         if not isinstance(extra_body, Mapping):
             raise InvalidRequestError(f"extra_body= must be a mapping, got {_kind(extra_body)}", param="extra_body")
         body.update(extra_body)
     body.update((name, value) for name, value in others.items() if is_given(value))
     body["messages"] = messages_list(body.get("messages"))
-    if body.get("model") is None:
+    model, stream = body.get("model", ""), body.get("stream")
+    if not isinstance(model, str):
         raise InvalidRequestError(
-            "model= must be a str, got None; leave it out where the config names the model", param="model"
+            f"model= must be a str, got {_kind(model)}; leave it out where the config names the model", param="model"
         )
+    if stream is not None and not isinstance(stream, bool):
+        raise InvalidRequestError(f"stream= must be a bool, got {_kind(stream)}", param="stream")
     return body
 
 
@@ -50,14 +58,14 @@ def messages_list(messages: object) -> list[Any]:
     Raises:
         InvalidRequestError: They are not a list of messages; each is a mapping or a model.
     """
-    if isinstance(messages, str | bytes | Mapping | BaseModel) or not isinstance(messages, Iterable):
+    if isinstance(messages, (str, bytes, Mapping, BaseModel)) or not isinstance(messages, Iterable):
         raise InvalidRequestError(
             f"messages= must be a list of messages such as {{'role': 'user', 'content': 'Hi'}}, got {_kind(messages)}",
             param="messages",
         )
     listed = list(messages)
     for index, message in enumerate(listed):
-        if not isinstance(message, Mapping) and not hasattr(message, "model_dump"):
+        if not isinstance(message, Mapping) and not (hasattr(message, "model_dump") and not isinstance(message, type)):
             raise InvalidRequestError(
                 f"messages[{index}] must be a message, a mapping or a model with a role, got {_kind(message)}",
                 param=f"messages[{index}]",
@@ -79,10 +87,17 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 
 
 def encode_query(query: Mapping[str, Any]) -> str:
-    """A query string; a mapping as value becomes `key[inner]=value`, None is left out, lists repeat the key."""
+    """A query string: a mapping as value becomes `key[inner]=value`, a list `key[]=value` for each item, None nothing.
+
+    Raises:
+        InvalidRequestError: It is no mapping, or holds something that no query can carry.
+    """
     if not isinstance(query, Mapping):
         raise InvalidRequestError(f"extra_query= must be a mapping, got {_kind(query)}", param="extra_query")
-    return urlencode(list(_query_pairs(query)))
+    try:
+        return urlencode(list(_query_pairs(query)))
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise InvalidRequestError(f"extra_query= cannot be sent: {error}", param="extra_query") from error
 
 
 def path_segment(name: str, value: object) -> str:
@@ -104,10 +119,10 @@ def _query_pairs(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _query_pairs({f"{key}[{inner}]": item for inner, item in value.items()})
         elif isinstance(value, list | tuple):
             for item in value:
-                yield from _query_pairs({key: item})
+                yield from _query_pairs({f"{key}[]": item})
         elif isinstance(value, bool):
             yield key, "true" if value else "false"
-        elif isinstance(value, str | int | float):
+        elif isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
             yield key, str(value)
         elif value is not None and is_given(value):
             raise InvalidRequestError(f"extra_query: {key} must be a text or a number, got {_kind(value)}", param=key)
@@ -137,16 +152,20 @@ def _misfits(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
     """What in `value` has no JSON: where it stands and why."""
     children: Iterable[tuple[str, Any]] = ()
     if depth > MAX_DEPTH:
-        yield path, "it is nested too deeply, or holds itself"
+        yield re.split(r"[.\[]", path)[0], "it is nested too deeply, or holds itself"
     elif isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str | int | float | bool | None):
-                yield path, f"its key {key!r} is {_kind(key)}, not a text"
+                yield path, f"its key {_kind(key)} is no text"
+            elif not isinstance(key, bool | None):
+                yield from ((path, f"its key {_SHORT.repr(key)} will not do: {why}") for _, why in _misfits(key, "", 0))
         children = ((f"{path}.{key}" if path else str(key), item) for key, item in value.items())
     elif isinstance(value, list | tuple):
         children = ((f"{path}[{index}]", item) for index, item in enumerate(value))
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, f"{value} is not a JSON number"
+    elif isinstance(value, int) and value.bit_length() > _MAX_INT_BITS:
+        yield path, "the number has too many digits"
     elif isinstance(value, str):
         lone = next((character for character in value if "\ud800" <= character <= "\udfff"), None)
         if lone is not None:
@@ -167,6 +186,9 @@ def _unfit_object(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]
         yield from _misfits(converted, path, depth + 1)
 
 
+_SHORT: Final = reprlib.Repr()  # which stands what holds itself, and what has no `repr()`
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
 def _kind(value: object) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
+    return f"{type(value).__name__} {_SHORT.repr(value)}"

@@ -9,8 +9,7 @@ the first may still be running, and is paid for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
@@ -25,8 +24,7 @@ MAX_RETRY_AFTER_SECONDS: Final = 60.0
 JITTER: Final = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):  # a frozen dataclass takes eight times as long to define, at import
     """When the client itself sends a request again.
 
     Attributes:
@@ -75,17 +73,19 @@ def retries_exception(policy: RetryPolicy, error: Exception) -> bool:
         case httpx.RemoteProtocolError():
             # httpcore's words for a connection closed without an answer; anything else was one, if garbled.
             return "without sending a response" in str(error)
-        case httpx.ReadTimeout() | httpx.WriteTimeout():
+        case httpx.ReadTimeout() | httpx.WriteTimeout() | TimeoutError():
             return policy.after_timeout
         case _:
             return False
 
 
 def is_tls_failure(error: BaseException) -> bool:
-    """Whether the TLS layer is behind an exception of httpx."""
+    """Whether the TLS layer refused: a certificate, or what came instead of a handshake."""
     import ssl  # loaded by httpcore anyway, when the first client is made
 
-    return any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+    # Waiting for bytes, and a connection that ends without a farewell, are errors of that layer too, but no refusals.
+    harmless = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLZeroReturnError, ssl.SSLEOFError)
+    return any(isinstance(cause, ssl.SSLError) and not isinstance(cause, harmless) for cause in causes(error))
 
 
 def causes(error: BaseException) -> list[BaseException]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing, closing, suppress
+from functools import partial
+from itertools import repeat
+from socket import SHUT_RDWR
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar
 
@@ -12,11 +16,12 @@ from pydantic import ValidationError
 
 from ._accumulate import Accumulator
 from ._body import BodyError
-from ._clock import clock_of
 from ._drive import apieces, pieces
 from ._exchange import MAX_BODY_BYTES, SEND_ERRORS, connection_error, decode_body
 from ._gateway import GatewayInfo, gateway_headers
+from ._loops import Handle
 from ._sse import ServerSentEvent, SSEDecoder
+from ._watch import Watch
 from .errors import (
     APIError,
     APIResponseValidationError,
@@ -29,9 +34,12 @@ from .errors import (
     describe,
     excerpt,
 )
-from .types import ChatCompletionChunk, ChatCompletions, set_headers
+from .types import ChatCompletionChunk, ChatCompletions, StreamChoice, is_error_reason, set_headers
 
 T_co = TypeVar("T_co", covariant=True)
+
+_LF: Final = 0x0A
+_CR: Final = 0x0D
 
 _HEAD_BYTES: Final = 16_384
 """How much of a body without any event is kept, to show what came instead."""
@@ -48,22 +56,49 @@ class ChunkReader:
     """
 
     __slots__ = (
-        "_clock", "_decoder", "_ended", "_head", "_idle_bytes", "_idle_since", "_patience",
+        "_decoder", "_ended", "_head", "_idle_bytes", "_keep", "_steady", "_validate", "_watch",
         "answer", "done", "hook_results", "response",
     )  # fmt: skip
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, watch: Watch) -> None:
         self.answer = Accumulator()
+        self._keep = self.answer.add
         self.hook_results: Any = None
         self.done = False
         self.response = response
         self._decoder = SSEDecoder()
         self._ended = False
         self._head = b""
-        self._clock = clock_of(response.request.extensions)
-        self._patience: float | None = response.request.extensions["timeout"]["read"]
+        self._watch = watch
+        watch.until = watch.due
         self._idle_bytes = 0
-        self._idle_since: float | None = None
+        self._steady = False  # no deadline is set, nothing held over, and the last read was not idle
+        ChatCompletionChunk.model_rebuild()  # does nothing but the first time: it is built when it is needed
+        self._validate: Callable[[bytes], ChatCompletionChunk]
+        self._validate = ChatCompletionChunk.__pydantic_validator__.validate_json
+
+    def one(self, data: bytes) -> ChatCompletionChunk | None:
+        """The chunk in a read that is one plain event and nothing else, as nearly all are; None of any other.
+
+        Either it takes the read, to the same effect as `feed` would, or nothing: then the read is for `feed`. It runs
+        once per token, and each call and each attribute shows in the time: hence all in one piece.
+        """
+        raw = data[6:-2]
+        if data[:6] != b"data: " or data[-2:] != b"\n\n" or _LF in raw or _CR in raw or not self._steady:
+            return None
+        try:
+            chunk = self._validate(raw)
+        except (ValidationError, RecursionError):
+            return None
+        choices = chunk.choices
+        # The slot rather than the property `model_extra`.
+        if (not choices or chunk.__pydantic_extra__) and not self._is_chunk(ServerSentEvent(raw), chunk):
+            return None
+        self._keep(raw)
+        for choice in choices:
+            if choice.finish_reason is not None:
+                self._judge(choice.finish_reason)
+        return chunk
 
     def feed(self, data: bytes) -> Iterator[ChatCompletionChunk]:
         """Take one read and give out the chunks it completes.
@@ -71,18 +106,21 @@ class ChunkReader:
         Raises:
             StreamError: The stream reports an error.
             APIResponseValidationError: An event is no chunk.
+            Overdue: It should have come before.
         """
-        events = self._decoder.feed(data)
-        if not events:
+        watch, validate, keep = self._watch, self._validate, self._keep
+        watch.check()
+        values = self._decoder.plain(data)
+        events = self._decoder.feed(data) if values is None else []
+        if values is None and not events:
             self._wait_on(data)
-            return
-        self._idle_bytes, self._idle_since = 0, None
-        validate = ChatCompletionChunk.__pydantic_validator__.validate_json
-        answer = self.answer
-        for event in events:
-            raw = event.raw
+        elif self._idle_bytes:
+            self._idle_bytes, watch.until = 0, watch.due
+        self._steady = self._decoder.idle and not self._idle_bytes and watch.until is None
+        pairs = zip(values, repeat("message")) if values is not None else [(each.raw, each.event) for each in events]
+        for raw, kind in pairs:
             try:
-                chunk: ChatCompletionChunk = validate(raw)
+                chunk = validate(raw)
             except (ValidationError, RecursionError) as error:
                 text = raw.strip()
                 if text == b"[DONE]":
@@ -90,13 +128,17 @@ class ChunkReader:
                     return
                 if not text:  # some servers keep a connection alive with empty data
                     continue
-                self._refuse(event, error)
-            # The slot rather than the property `model_extra`: this runs once per token.
-            if (not chunk.choices or chunk.__pydantic_extra__) and not self._is_chunk(event, chunk):
+                self._refuse(ServerSentEvent(raw, kind), error)
+            choices = chunk.choices
+            if (not choices or chunk.__pydantic_extra__) and not self._is_chunk(ServerSentEvent(raw, kind), chunk):
                 continue
-            answer.add(chunk, raw)
-            if answer.failure is not None:
-                self._fail_with_reason(answer.failure)
+            keep(raw)
+            if watch.first_token is not None and any(map(_says_something, choices)):
+                watch.first_token = None
+                watch.until = watch.due
+            for choice in choices:
+                if choice.finish_reason is not None:
+                    self._judge(choice.finish_reason)
             yield chunk
 
     def end(self) -> None:
@@ -112,8 +154,8 @@ class ChunkReader:
             return
         if self.answer.empty:
             self._fail_without_events(pending)
-        if self.answer.unfinished:
-            choices = ", ".join(map(str, sorted(self.answer.unfinished)))
+        if unfinished := self.answer.unfinished:
+            choices = ", ".join(map(str, unfinished))
             why = "in the middle of an event" if pending is not None else "without [DONE]"
             raise self.failure(
                 IncompleteStreamError,
@@ -139,7 +181,7 @@ class ChunkReader:
         """The error for an exception raised while reading."""
         reason = str(cause) if isinstance(cause, BodyError) else ""
         if not reason:
-            described = connection_error(cause, self.response.request)
+            described = connection_error(cause, self.response.request, self._watch)
             cls = StreamTimeoutError if isinstance(described, APITimeoutError) else StreamConnectionError
             return self.failure(cls, f"the stream broke off: {described.message}")
         return self.failure(IncompleteStreamError, f"the stream broke off: {reason}")
@@ -167,16 +209,15 @@ class ChunkReader:
         Comments, and an event that never ends, keep a connection alive without being progress: they get as long as one
         read may take.
         """
-        if self.answer.empty and len(self._head) < _HEAD_BYTES:
+        if len(self._head) < _HEAD_BYTES and self.answer.empty:
             self._head += data[: _HEAD_BYTES - len(self._head)]
+        watch, patience = self._watch, self._watch.timeouts["read"]
+        if not self._idle_bytes and patience is not None:
+            by = watch.clock.time() + patience
+            watch.until = by if watch.due is None else min(by, watch.due)
         self._idle_bytes += len(data)
         if self._idle_bytes > MAX_BODY_BYTES:
             raise BodyError(f"a single event is larger than {MAX_BODY_BYTES:,} bytes")
-        now = self._clock.time()
-        if self._idle_since is None:
-            self._idle_since = now
-        elif self._patience is not None and now - self._idle_since > self._patience:
-            raise httpx.ReadTimeout(f"no chunk for {self._patience:g} s", request=self.response.request)
 
     def _is_chunk(self, event: ServerSentEvent, chunk: ChatCompletionChunk) -> bool:
         """Look closer at a frame that has no choices, or fields beyond a chunk's."""
@@ -192,7 +233,10 @@ class ChunkReader:
     def _report(self, body: object) -> NoReturn:
         raise self.failure(StreamError, describe("the stream reports an error", body, GatewayInfo()), body)
 
-    def _fail_with_reason(self, reason: str) -> NoReturn:
+    def _judge(self, reason: str) -> None:
+        """Raise StreamError if a finish reason says that the provider failed."""
+        if not is_error_reason(reason):
+            return
         message = f"the provider failed while it was answering: finish reason {reason!r}"
         raise self.failure(StreamError, message, {"error": {"message": message, "type": reason}})
 
@@ -247,7 +291,9 @@ class _StreamBase(Generic[T_co]):
 class Stream(_StreamBase[T_co]):
     """A streamed answer: iterate over its chunks. Leaving the loop early hangs up, as `close()` and `with` do.
 
-    Raises (while iterating):
+    The errors are raised while iterating.
+
+    Raises:
         StreamError: The stream reports an error.
         IncompleteStreamError: It ends before the answer does.
         APIResponseValidationError: It holds something that is no chunk.
@@ -285,7 +331,10 @@ class Stream(_StreamBase[T_co]):
     def close(self) -> None:
         """Hang up; chunks not yet read are lost. Harmless if repeated."""
         chunks = self._alive()
-        if chunks is not None and not chunks.gi_running:  # in another thread, which is told by the connection
+        if chunks is not None and chunks.gi_running:
+            _interrupt(self.response)  # another thread is reading, and hangs up as soon as it is told
+            return
+        if chunks is not None:
             chunks.close()
         self.response.close()
 
@@ -299,7 +348,9 @@ class Stream(_StreamBase[T_co]):
 class AsyncStream(_StreamBase[T_co]):
     """A streamed answer: `async for` over its chunks. Leaving the loop early hangs up, as `close()` or `async with` do.
 
-    Raises (while iterating):
+    The errors are raised while iterating.
+
+    Raises:
         StreamError: The stream reports an error.
         IncompleteStreamError: It ends before the answer does.
         APIResponseValidationError: It holds something that is no chunk.
@@ -307,9 +358,9 @@ class AsyncStream(_StreamBase[T_co]):
 
     def __init__(self, reader: ChunkReader, chunks: AsyncGenerator[T_co]) -> None:
         super().__init__(reader)
-        # As in Stream; a dropped async generator is closed by the event loop in its next round.
-        self._chunks: AsyncGenerator[T_co] | None = chunks
-        self._alive: weakref.ref[Any] = weakref.ref(chunks)  # a generator, of which Generator says too little
+        # As in Stream: handed to the loop that iterates.
+        self._chunks: Handle[T_co] | None = Handle(chunks, partial(_hang_up, chunks, reader.response))
+        self._alive = weakref.ref(self._chunks)
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         chunks = self._chunks or self._alive()
@@ -332,9 +383,9 @@ class AsyncStream(_StreamBase[T_co]):
 
     async def close(self) -> None:
         """Hang up; chunks not yet read are lost. Harmless if repeated."""
-        chunks = self._alive()
-        if chunks is not None and not chunks.ag_running:  # in another task, which is told by the connection
-            await chunks.aclose()
+        handle = self._alive()
+        if handle is not None:
+            await handle.aclose()
         await self.response.aclose()
 
     aclose = close
@@ -346,47 +397,77 @@ class AsyncStream(_StreamBase[T_co]):
         return self.partial
 
 
-def stream(response: httpx.Response) -> Stream[ChatCompletionChunk]:
+def _interrupt(response: httpx.Response) -> None:
+    """End a body that another thread waits for: closing a socket does not wake whoever reads from it."""
+    connection = response.extensions.get("network_stream")
+    if connection is None or response.http_version == "HTTP/2":  # no socket, or that of others too
+        response.close()
+        return
+    with suppress(OSError):  # the other side may have been faster
+        connection.get_extra_info("socket").shutdown(SHUT_RDWR)
+
+
+async def _hang_up(chunks: AsyncGenerator[Any], response: httpx.Response) -> None:
+    await chunks.aclose()
+    await response.aclose()
+
+
+def stream(response: httpx.Response, watch: Watch) -> Stream[ChatCompletionChunk]:
     """The chunks of a response whose body is unread."""
-    reader = ChunkReader(response)
+    reader = ChunkReader(response, watch)
     return Stream(reader, _read(reader))
 
 
-def astream(response: httpx.Response) -> AsyncStream[ChatCompletionChunk]:
+def astream(response: httpx.Response, watch: Watch) -> AsyncStream[ChatCompletionChunk]:
     """The chunks of a response whose body is unread."""
-    reader = ChunkReader(response)
+    reader = ChunkReader(response, watch)
     return AsyncStream(reader, _aread(reader))
 
 
 def _read(reader: ChunkReader) -> Generator[ChatCompletionChunk]:
-    reads = pieces(reader.response)
+    one = reader.one
     try:
-        for data in reads:
-            yield from reader.feed(data)
-            if reader.done:
-                return  # at once: the connection may stay open for long, or bring more that does not count
+        with closing(pieces(reader.response)) as reads:
+            for data in reads:
+                chunk = one(data)
+                if chunk is not None:
+                    yield chunk
+                    continue
+                yield from reader.feed(data)
+                if reader.done:
+                    return  # at once: the connection may stay open for long, or bring more that does not count
         reader.end()
     except (*SEND_ERRORS, BodyError) as error:
         raise reader.broken(error) from error
     finally:
-        reads.close()
         reader.response.close()
 
 
 async def _aread(reader: ChunkReader) -> AsyncGenerator[ChatCompletionChunk]:
-    reads = apieces(reader.response)
+    one = reader.one
     try:
-        async for data in reads:
-            for chunk in reader.feed(data):
-                yield chunk
-            if reader.done:
-                return
+        async with aclosing(apieces(reader.response)) as reads:
+            async for data in reads:
+                chunk = one(data)
+                if chunk is not None:
+                    yield chunk
+                    continue
+                for each in reader.feed(data):
+                    yield each
+                if reader.done:
+                    return
         reader.end()
     except (*SEND_ERRORS, BodyError) as error:
         raise reader.broken(error) from error
     finally:
-        await reads.aclose()
         await reader.response.aclose()
+
+
+def _says_something(choice: StreamChoice) -> bool:
+    """Whether a choice of a chunk holds any of the answer: more than the role that begins it."""
+    if choice.finish_reason is not None:
+        return True
+    return any(value for name, value in choice.delta if name != "role")
 
 
 def _nothing_left(reader: ChunkReader) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """Everything that can go wrong, in one tree.
 
+```text
 PortkeyError
 ├── ConfigurationError                   an argument that cannot be meant (also a ValueError); nothing was sent
 │   ├── ConfigError                      a gateway `Config` that the gateway would not take
@@ -29,6 +30,7 @@ PortkeyError
 │       └── StreamTimeoutError           because nothing came for too long (also an APITimeoutError)
 ├── LengthFinishReasonError              structured output was cut by a token limit
 └── ContentFilterFinishReasonError       structured output was withheld by a content filter
+```
 
 The names and attributes of the status errors are those of the OpenAI SDK, which `portkey_ai` raises too.
 """
@@ -37,7 +39,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ._gateway import GatewayInfo, gateway_headers
@@ -161,7 +162,7 @@ class APIError(PortkeyError):
         self.param = facts.get("param")
         self.gateway = gateway or GatewayInfo()
         if self.gateway.provider is None and isinstance(body, Mapping) and isinstance(body.get("provider"), str):
-            self.gateway = replace(self.gateway, provider=body["provider"])  # the gateway's own error bodies name it
+            self.gateway = self.gateway._replace(provider=body["provider"])  # the gateway's own error bodies name it
         self.hook_results: Any = body.get("hook_results") if isinstance(body, Mapping) else None
         self.retry_after: float | None = None
         self.attempts = 1

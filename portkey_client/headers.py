@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, Unpack
+from uuid import UUID
 
 from ._gateway import GatewayInfo
 from ._version import VERSION
@@ -111,7 +112,13 @@ HEADER_OPTIONS: Final[Mapping[str, HeaderOption]] = {
 """Every declared keyword that becomes a header, in the order of the documentation."""
 
 
-class ClientOptions(TypedDict, total=False):
+UNUSED_OPTIONS: Final = frozenset(
+    {"calculate_audio_duration", "instrumentation", "webhook_secret", "websocket_base_url"}
+)
+"""Keywords of portkey_ai's constructor for what this client does not have. They are taken, and sent nowhere."""
+
+
+class _Options(TypedDict, total=False):
     """The keywords of `HEADER_OPTIONS` but `api_key`, for type checkers (a test keeps the two the same)."""
 
     virtual_key: str | None
@@ -154,18 +161,28 @@ class ClientOptions(TypedDict, total=False):
     mistral_fim_completion: str | None
 
 
-class HeaderOptions(ClientOptions, total=False):
+class HeaderOptions(_Options, total=False):
     """All keywords of `HEADER_OPTIONS`, for type checkers."""
 
     api_key: str | None
 
 
+class ClientOptions(_Options, total=False):
+    """What a client takes beside `api_key`: the others, and `UNUSED_OPTIONS`."""
+
+    calculate_audio_duration: bool
+    instrumentation: bool
+    webhook_secret: str | None
+    websocket_base_url: str | None
+
+
+# What is taken without a word: also what programs give in place of the declared types, and whose `str()` is meant.
 _KIND_TYPES: Final[Mapping[Kind, tuple[tuple[type, ...], str]]] = {
-    "text": ((str,), "a str"),
-    "flag": ((bool,), "a bool"),
+    "text": ((str, int, float, UUID), "a str"),
+    "flag": ((bool, int, str), "a bool"),
     "json": ((str, Mapping), "a mapping or a str"),
     "list": ((list, tuple, set, frozenset), "a list of str"),
-    "milliseconds": ((int,), "an int, in milliseconds"),
+    "milliseconds": ((int, float, str), "an int, in milliseconds"),
 }
 
 # Keywords of other SDKs that would silently become headers here.
@@ -207,7 +224,7 @@ def encode_options(options: Mapping[str, Any]) -> dict[str, str]:
         if not text:
             continue
         if keyword.lower() == "authorization":
-            name, text = "Authorization", text if text.startswith("Bearer ") else f"Bearer {text}"
+            name, text = keyword, text if text.startswith("Bearer ") else f"Bearer {text}"
         elif keyword == "mode":  # of the SDK's first releases
             name, text = f"{PREFIX}mode", f"proxy {text}"
         elif keyword.replace("_", "-") in forwarded:
@@ -266,9 +283,16 @@ def check_header(name: str, text: str, source: str) -> str:
     )
 
 
-def warn_of_typos(keywords: Iterable[str], real_options: Iterable[str], stacklevel: int) -> None:
-    """Warn, at the caller's line, of undeclared keywords that look like something else was meant."""
-    unknown = [name for name in keywords if name not in HEADER_OPTIONS and name.lower() != "authorization"]
+def warn_of_options(options: Mapping[str, Any], real_options: Iterable[str], stacklevel: int) -> None:
+    """Warn, at the caller's line, of options without effect and of keywords that look like something else was meant."""
+    if options.get("instrumentation"):
+        warnings.warn(
+            "instrumentation= has no effect: this client makes no spans of its own; instrument httpx instead",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+    declared = HEADER_OPTIONS.keys() | UNUSED_OPTIONS
+    unknown = [name for name in options if name not in declared and name.lower() != "authorization"]
     if not unknown:
         return
     import difflib  # rarely needed

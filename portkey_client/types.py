@@ -9,7 +9,7 @@ Fields nobody declared here are kept at every level and written back by `model_d
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NotRequired, TypeAlias, TypedDict, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ._gateway import GatewayInfo, gateway_headers
 
@@ -82,13 +82,13 @@ class Model(BaseModel):
         value = self.__dict__.get(key) if key in type(self).model_fields else (self.model_extra or {}).get(key)
         return default if value is None else value
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, exclude_unset: bool = True, exclude_none: bool = False) -> dict[str, Any]:
         """The object as it came: plain data, with the fields that were set."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        return self.model_dump(mode="json", exclude_unset=exclude_unset, exclude_none=exclude_none)
 
-    def to_json(self, *, indent: int | None = None) -> str:
+    def to_json(self, *, indent: int | None = None, exclude_unset: bool = True, exclude_none: bool = False) -> str:
         """The object as it came, as JSON text."""
-        return self.model_dump_json(exclude_unset=True, indent=indent)
+        return self.model_dump_json(indent=indent, exclude_unset=exclude_unset, exclude_none=exclude_none)
 
     def __str__(self) -> str:
         return self.model_dump_json(indent=4)
@@ -97,21 +97,27 @@ class Model(BaseModel):
 class Answer(Model):
     """A whole response body; it also knows the headers it came with."""
 
-    _headers: Mapping[str, str] | None = PrivateAttr(default=None)
-
     @property
     def gateway(self) -> GatewayInfo:
         """What the gateway said about this answer; all None on one that came from no response."""
-        return GatewayInfo.from_headers(self._headers or {})
+        return GatewayInfo.from_headers(self._headers)
 
     def get_headers(self) -> dict[str, str]:
         """The gateway's own response headers, without their `x-portkey-` prefix."""
-        return gateway_headers(self._headers or {})
+        return gateway_headers(self._headers)
+
+    @property
+    def _headers(self) -> Mapping[str, str]:
+        private: Mapping[str, Any] | None = getattr(self, "__pydantic_private__", None)
+        headers: Mapping[str, str] = private["headers"] if private else {}
+        return headers
 
 
 def set_headers(answer: Answer, headers: Mapping[str, str]) -> None:
     """Tell an answer the headers it came with."""
-    answer._headers = headers  # noqa: SLF001  # private to users, not to this module
+    # Where pydantic keeps private attributes, so that copies and pickles have it too. Declaring one would make it run
+    # Python code for every answer, which takes a third of the time that validating one does.
+    object.__setattr__(answer, "__pydantic_private__", {"headers": headers})
 
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "function_call", "error"]
@@ -268,6 +274,15 @@ class ChatCompletionMessage(Model):
     function_call: Function | None = None
     audio: Audio | None = None
 
+    @property
+    def content_blocks(self) -> list[dict[str, Any]] | None:
+        """The answer in Anthropic's own blocks, thinking among them; None where the gateway sent none.
+
+        Not a field: as one it would be null in `model_dump()`, and OpenAI refuses messages with unknown fields.
+        """
+        blocks: list[dict[str, Any]] | None = self.get("content_blocks")
+        return blocks
+
 
 class Choice(Model):
     """One of the `n` answers.
@@ -288,7 +303,12 @@ class Choice(Model):
 
 
 class ChatCompletions(Answer):
-    """A whole answer. `created` is in seconds since 1970."""
+    """A whole answer.
+
+    Attributes:
+        created: Seconds since 1970.
+        provider: The provider that answered, such as `anthropic`; the gateway adds it to what it translates.
+    """
 
     id: str | None = None
     object: str | None = None
@@ -298,6 +318,7 @@ class ChatCompletions(Answer):
     usage: Usage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
+    provider: str | None = None
 
 
 class ParsedMessage(ChatCompletionMessage, Generic[ParsedT]):
@@ -341,6 +362,12 @@ class Delta(Model):
     tool_calls: list[DeltaToolCall] | None = None
     function_call: DeltaFunction | None = None
 
+    @property
+    def content_blocks(self) -> list[dict[str, Any]] | None:
+        """What it adds to the blocks; see `ChatCompletionMessage.content_blocks`."""
+        blocks: list[dict[str, Any]] | None = self.get("content_blocks")
+        return blocks
+
 
 class StreamChoice(Model):
     index: int = 0
@@ -365,6 +392,7 @@ class ChatCompletionChunk(Model):
     usage: Usage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
+    provider: str | None = None
 
 
 class ChatCompletionDeleted(Answer):

@@ -36,7 +36,7 @@ def choose(conditions: Sequence[Mapping[str, Any]] | None, default: str | None, 
 
 def context_of(metadata: Mapping[str, Any], body: object, path: str) -> dict[str, Any]:
     """What queries can ask about: the request's metadata, the client's body and the path."""
-    return {"metadata": metadata, "params": body if isinstance(body, Mapping) else {}, "url": {"pathname": path}}
+    return {"metadata": metadata, "params": body if isinstance(body, dict) else {}, "url": {"pathname": path}}
 
 
 def _holds(query: Mapping[str, Any], context: Mapping[str, Any]) -> bool:

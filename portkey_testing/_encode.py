@@ -59,18 +59,19 @@ class Envelope:
         }
         self._head = "data: " + compact(shared)[:-1] + ',"choices":['
         self._tail = ',"usage":null}\n\n' if usage else "}\n\n"
-        self._text_head = (self._head + '{"index":0,"delta":{"content":').encode()
-        self._text_tail = ('},"logprobs":null,"finish_reason":null}]' + self._tail).encode()
+        self._text_head = self._head + '{"index":0,"delta":{"content":'
+        self._text_tail = '},"logprobs":null,"finish_reason":null}]' + self._tail
 
     def text(self, piece: str) -> bytes:
         """A piece of the content; the chunk there is most of."""
-        return self._text_head + encode_basestring(piece).encode() + self._text_tail
+        return f"{self._text_head}{encode_basestring(piece)}{self._text_tail}".encode()
 
     def texts(self, gap: float, pieces: Iterable[str]) -> Iterator[Frame]:
         """Pieces of the content in a row, the first after `gap` seconds and the rest at once."""
         head, tail = self._text_head, self._text_tail
         for piece in pieces:
-            yield Frame(gap, head + encode_basestring(piece).encode() + tail)
+            # A quarter quicker than Frame(...): this makes most of the frames there are.
+            yield tuple.__new__(Frame, (gap, f"{head}{encode_basestring(piece)}{tail}".encode()))
             gap = 0.0
 
     def delta(

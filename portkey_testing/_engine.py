@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from random import Random
 from typing import Any, Final, Literal
@@ -62,6 +61,12 @@ RULES: Final = _honesty.RULES | {RULE_UNUSED, _validation.RULE}
 """The rules a test may loosen by name."""
 
 
+_SAID: Final = (Answer, Completion, Chunks)
+"""Replies that are what a model says."""
+
+_GUARDRAILS: Final = ("x-portkey-default-input-guardrails", "x-portkey-default-output-guardrails")
+
+
 class Stamper:
     """Ids and times that are the same in every run."""
 
@@ -97,6 +102,7 @@ class Engine:
         picks: Paths of targets that load balancing draws next.
         chaos: What strikes at random.
         store: The completions that providers keep.
+        fakes_mounted: Says how many fakes are mounted at the moment.
     """
 
     def __init__(self, *, seed: int, edition: Edition) -> None:
@@ -110,6 +116,7 @@ class Engine:
         self.picks: deque[str] = deque()
         self.chaos: list[Chaos] = []
         self.store = Store()
+        self.fakes_mounted: Callable[[], int] = int
         self._drawable: set[str] = set()
         self._failures: list[PortkeyTestFailure] = []
         self._draws = Random(f"{seed}-draws")
@@ -240,28 +247,32 @@ class Engine:
         except NoTargets:
             reason = "Cannot read properties of undefined (reading 'originalIndex')"
             return self._played(call, _mapping.failure(500, route.unreadable.format(reason)))
+        except _policy.BrokenRequestError as error:
+            return self._played(call, _mapping.failure(500, route.unreadable.format(error)))
         if landed is None:
             return self._hanging(call)
         call.route.target = landed.target.path
         outcome = landed.outcome
         answer = self._carried(outcome.answer, outcome.raw.pace)
         if request.method == "HEAD":
-            answer = replace(answer, body=b"", frames=None)
+            answer = answer._replace(body=b"", frames=None)
         if outcome.raw.fragile:
             answer = _noted(answer, call)
         return self._played(call, answer, at - now, self._routing_headers(landed, request.headers))
 
     def _visit(self, target: _policy.Target, inbound: Inbound, call: Call) -> Visit:
-        clockwork = _hooks.Clockwork(EPOCH + self._stamps.now, self._stamps.random, self._external_verdict)
         return Visit(
             target,
             inbound,
             route=call.route,
             ask=self._provider_answer,
             stamps=self._stamps,
-            clockwork=clockwork,
+            clockwork=self._clockwork,
             cache=self.account.cache if self.edition == "hosted" else None,
         )
+
+    def _clockwork(self) -> _hooks.Clockwork:
+        return _hooks.Clockwork(EPOCH + self._stamps.now, self._stamps.random, self._external_verdict)
 
     def _external_verdict(self, check_id: str) -> Finding | None:
         """What a check finds that asks a service outside; None for one that the gateway does not have."""
@@ -276,8 +287,8 @@ class Engine:
 
     def _provider_answer(
         self, view: AttemptView, upstream: UpstreamRequest, dialect: Dialect
-    ) -> tuple[ProviderAnswer, str]:
-        """What the provider answers, and how the test wrote it."""
+    ) -> tuple[ProviderAnswer, object]:
+        """What the provider answers, and the reply that says so, or words for it."""
         match = self.providers.find(view)
         if match is None and (stored := self._stored(upstream, dialect)) is not None:
             return stored, "stored completions"
@@ -287,8 +298,8 @@ class Engine:
         # What a model says needs a request the provider takes; an error or the provider's own bytes do not.
         # Whoever answers at a host of its own may have other rules than the provider it speaks like.
         checks = dialect.speaks and view.custom_host is None
-        if checks and (said is None or isinstance(said, Answer | Completion | Chunks)):
-            refused = _validation.refused(view.provider, upstream.body)
+        if checks and (said is None or isinstance(said, _SAID)):
+            refused = _validation.refused(view.provider, upstream.body, escapes=_has_escapes(view.client_request))
             if refused is not None:
                 if _validation.RULE not in self.allowed:
                     self._failures.append(
@@ -300,21 +311,24 @@ class Engine:
                     )
                 return _provider.refusal(refused), f"refused: {refused.message}"
         if match is None or said is None:
-            raise UnscriptedRequest(_report.unscripted(view, self.providers))
+            raise UnscriptedRequest(_report.unscripted(view, self.providers, fakes_mounted=self.fakes_mounted()))
         match.use()
-        if isinstance(said, Answer | Completion | Chunks) and not dialect.speaks:
+        if isinstance(said, _SAID) and not dialect.speaks:
             raise DishonestReply(
                 f"{said} is what a model says, and {upstream.method} {upstream.url} is no request to a model. "
                 "Script the provider's own answer, with native(...) or status(...)."
             )
         # Other requests to a model have other names for tools and formats.
-        if isinstance(said, Answer) and view.client_request.path.endswith("/chat/completions"):
-            _honesty.check(said, view.params, frozenset(self.allowed))
+        if isinstance(said, _SAID) and view.client_request.path.endswith("/chat/completions"):
+            whole = not isinstance(said, Chunks)
+            _honesty.check(_provider.as_answer(said), view.params, frozenset(self.allowed), whole=whole)
         answer = _provider.answer(said, view.provider, view.params, self._stamps, dialect)
-        return self._kept(answer, said, view), str(said)
+        return self._kept(answer, said, view), said
 
     def _strike(self, leg: Leg) -> Reply | None:
         """What chance puts in place of an answer."""
+        if not self.chaos:
+            return None
         return next((struck for chaos in self.chaos if chaos.leg == leg and (struck := chaos.strike())), None)
 
     def _stored(self, upstream: UpstreamRequest, dialect: Dialect) -> ProviderAnswer | None:
@@ -325,7 +339,7 @@ class Engine:
 
     def _kept(self, answer: ProviderAnswer, said: Reply, view: AttemptView) -> ProviderAnswer:
         """The answer, kept by the provider where the request asks for that."""
-        whole = isinstance(said, Answer | Completion | Chunks) and not answer.fragile and answer.status == 200
+        whole = isinstance(said, _SAID) and not answer.fragile and answer.status == 200
         if view.params.get("store") is not True or not whole or view.provider == "anthropic":
             return answer
         answer, completion = _provider.kept(answer)
@@ -336,7 +350,7 @@ class Engine:
         struck = self._strike("application")
         if struck is not None:
             return struck
-        if not any(script.queue or script.standby for script in self.application):
+        if not len(self.application) or not any(script.queue or script.standby for script in self.application):
             return None
         view = AttemptView("gateway", "", 1, _json_object(request.body), request)
         match = self.application.find(view)
@@ -361,7 +375,7 @@ class Engine:
         """A stream as its bytes travel to the application."""
         if answer.frames is None or pace is None:
             return answer
-        return replace(answer, frames=_transport.carried(answer.frames, pace, self._stamps.random))
+        return answer._replace(frames=_transport.carried(answer.frames, pace, self._stamps.random))
 
     def _hanging(self, call: Call) -> Timeline:
         """The real gateway never answers here."""
@@ -406,17 +420,23 @@ class Engine:
             return Timeline(0, delay=delay, cut=answer, ended=ended)
         call.status = answer.status
         if answer.frames is None:
-            call.response = _json_or_text(answer.body)
+            call.content = answer.body
         typed = () if answer.content_type is None else (("content-type", answer.content_type),)
-        call.response_headers = dict((*typed, *answer.headers, *headers))
-        frames = (Frame(0.0, answer.body),) if answer.frames is None else answer.frames
         passed = () if answer.exception else answer.headers
-        return Timeline(answer.status, (*typed, *passed, *headers), delay, frames, ended=ended)
+        call.answer_headers = (*typed, *passed, *headers)
+        frames = (Frame(0.0, answer.body),) if answer.frames is None else answer.frames
+        return Timeline(answer.status, call.answer_headers, delay, frames, ended=ended)
 
     def _ended(self, call: Call, ending: Ending) -> None:
         call.finish(ending)
         if isinstance(ending.error, PortkeyTestFailure):
             self._failures.append(ending.error)
+
+
+def _has_escapes(request: GatewayRequest) -> bool:
+    """Whether the JSON that a provider's request is made of may have characters written as escapes."""
+    config = request.headers.get("x-portkey-config", "")
+    return b"\\u" in request.body or "\\u" in config or not request.headers.keys().isdisjoint(_GUARDRAILS)
 
 
 def _resolved(reply: Reply, view: AttemptView) -> Reply:
@@ -459,16 +479,12 @@ def _noted(answer: _mapping.GatewayAnswer, call: Call) -> _mapping.GatewayAnswer
                 call.received.append(step.data)
             yield step
 
-    return answer if answer.frames is None else replace(answer, frames=frames())
+    return answer if answer.frames is None else answer._replace(frames=frames())
 
 
 def _json_object(body: bytes) -> Mapping[str, Any]:
-    parsed = _json_or_text(body)
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _json_or_text(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        parsed = json.loads(body)
     except ValueError:
-        return body.decode("utf-8", "replace")
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -20,8 +20,14 @@ RULE_STRUCTURE: Final = "unstructured_output"
 RULES: Final = frozenset((RULE_OFFERED, RULE_ARGUMENTS, RULE_STRUCTURE))
 
 
-def check(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str]) -> None:
+def check(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str], *, whole: bool = True) -> None:
     """Hold a scripted answer against the request.
+
+    Args:
+        answer: What the model says.
+        params: The request in OpenAI's shape.
+        allowed: Rules that are loosened.
+        whole: It is known to be complete; what may be a part need not be in the format that was asked for.
 
     Raises:
         DishonestReply: it calls a tool the request did not offer, or with arguments the offered schema forbids; it has
@@ -33,7 +39,7 @@ def check(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str]) ->
     for choice in said:
         if choice.tool_calls:
             _check_calls(choice, params, allowed)
-        elif RULE_STRUCTURE not in allowed:
+        elif whole and RULE_STRUCTURE not in allowed:
             _check_structure(choice, params)
 
 
@@ -77,6 +83,8 @@ def _check_arguments(call: ToolCall, schema: Mapping[str, Any]) -> None:
 def _check_structure(answer: Answer, params: Mapping[str, Any]) -> None:
     """Structured output is what was asked for, and a strict schema leaves a model nothing else to say."""
     wanted = params.get("response_format")
+    if wanted is None and not answer.structured:
+        return
     kind = wanted.get("type") if isinstance(wanted, Mapping) else None
     given = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
     schema = given if isinstance(given, Mapping) and kind == "json_schema" else {}
@@ -109,7 +117,7 @@ def _structure_problem(text: str, schema: object, *, whole: bool) -> str | None:
     return f"its schema forbids that: {problems}" if problems else None
 
 
-def _problems(schema: Mapping[str, Any], value: object, whole: str) -> str:
+def _problems(schema: Mapping[str, Any], value: Any, whole: str) -> str:
     """What the schema has against a value, or nothing."""
     problems = sorted(_validator(compact(schema)).iter_errors(value), key=lambda problem: str(list(problem.path)))
     return "; ".join(f"{'.'.join(map(str, problem.path)) or whole}: {problem.message}" for problem in problems)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from portkey_testing import _javascript
@@ -18,6 +19,10 @@ from portkey_testing.failures import UnknownToGateway
 from portkey_testing.timeline import GatewayRequest
 
 _GUARDRAILS: Final = ("input_guardrails", "output_guardrails", "inputGuardrails", "outputGuardrails")
+_MARKS: Final = ("@", "irtual", "uardrail", "\\")
+"""One of them is in every config that names something kept for an account; a backslash may hide the others."""
+
+_MODEL_SLUG: Final = b'"@'
 _DEFAULT_GUARDRAILS: Final = ("x-portkey-default-input-guardrails", "x-portkey-default-output-guardrails")
 
 
@@ -68,6 +73,8 @@ class Account:
         Raises:
             UnknownToGateway: a name is not registered.
         """
+        if _names_nothing(request):
+            return request
         headers = dict(request.headers)
         body, slug = self._model(request.body)
         key = headers.get("x-portkey-virtual-key") or _slug(headers.get("x-portkey-provider")) or slug
@@ -75,7 +82,7 @@ class Account:
         if config is None and key is None and "x-portkey-provider" not in headers:
             config = self._default(headers)
         if config is not None:
-            written = self._written_out(config, key)
+            written = self.written_out(config, key)
             if written != config or not headers.get("x-portkey-config", "").startswith("{"):
                 headers["x-portkey-config"] = json.dumps(written)
         elif key is not None:
@@ -123,7 +130,7 @@ class Account:
 
     def _model(self, body: bytes) -> tuple[bytes, str | None]:
         """The body with a plain model name, and the slug that stood before it."""
-        if b'"@' not in body:
+        if _MODEL_SLUG not in body:
             return body, None
         try:
             said = _javascript.parse(body)
@@ -135,7 +142,7 @@ class Account:
             return body, None
         return json.dumps({**said, "model": plain}, ensure_ascii=False).encode(), slug
 
-    def _written_out(self, node: Any, requested: str | None) -> Any:
+    def written_out(self, node: Any, requested: str | None) -> Any:
         """A config in which virtual keys, slugs and guardrail ids are replaced by what they stand for.
 
         Args:
@@ -147,7 +154,7 @@ class Account:
         written = dict(node)
         targets = node.get("targets")
         if isinstance(targets, list):
-            written["targets"] = [self._written_out(target, requested) for target in targets]
+            written["targets"] = [self.written_out(target, requested) for target in targets]
         for name in _GUARDRAILS:
             if isinstance(node.get(name), list):
                 written[name] = [self._guardrail(each) for each in node[name]]
@@ -190,6 +197,30 @@ class Account:
         except ValueError:
             return text
         return json.dumps([self._guardrail(each) for each in written]) if isinstance(written, list) else text
+
+
+def _names_nothing(request: GatewayRequest) -> bool:
+    """Whether a request is complete without what is kept for an account, as nearly all are."""
+    headers = request.headers
+    provider = headers.get("x-portkey-provider")
+    if "x-portkey-virtual-key" in headers or (provider or "").startswith("@") or _MODEL_SLUG in request.body:
+        return False
+    if not headers.keys().isdisjoint(_DEFAULT_GUARDRAILS):
+        return False
+    config = headers.get("x-portkey-config")
+    return _is_spelt_out(config) if config else provider is not None
+
+
+@lru_cache(maxsize=128)
+def _is_spelt_out(config: str) -> bool:
+    """Whether a config is one that an account without anything in it would not change."""
+    try:
+        given = _javascript.parse_shared(config)
+        # Most configs have nothing in them that could be a name, which shows at once.
+        changed = any(mark in config for mark in _MARKS) and Account().written_out(given, None) != given
+    except (ValueError, UnknownToGateway):
+        return False
+    return config.startswith("{") and not changed
 
 
 def key_behind(key: str) -> str:

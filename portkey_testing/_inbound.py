@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from portkey_testing import _javascript
 from portkey_testing._policy import BrokenRequestError, Target
@@ -12,8 +11,7 @@ from portkey_testing._routes import Route
 from portkey_testing.timeline import GatewayRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(NamedTuple):
     """A request that goes to providers.
 
     Attributes:
@@ -32,9 +30,12 @@ class Inbound:
 
     def params(self, target: Target) -> Mapping[str, Any]:
         """The fields of the body with the target's overrides; overrides alone make no body."""
-        if not _javascript.truthy(self.body):
-            return {}
-        return {**_javascript.spread(self.body), **target.overrides}
+        body = self.body
+        if not isinstance(body, dict):
+            if not _javascript.truthy(body):
+                return {}
+            body = _javascript.spread(body)
+        return {**body, **target.overrides}
 
 
 def read(request: GatewayRequest, route: Route) -> Inbound:
@@ -50,12 +51,12 @@ def read(request: GatewayRequest, route: Route) -> Inbound:
 def _body(request: GatewayRequest, route: Route) -> tuple[Any, str | None]:
     """The JSON of the body, and its text where it is passed on unread."""
     if route.body == "json":
-        return _json(request.body.decode("utf-8", "replace")), None
+        return _json(request.body), None
     if route.body == "none":
         return {}, None
     kind = request.headers.get("content-type", "").split(";")[0]
     if kind == "application/json":
-        return ({} if request.method in ("GET", "DELETE") else _json(request.body.decode("utf-8", "replace"))), None
+        return ({} if request.method in ("GET", "DELETE") else _json(request.body)), None
     unread = route.endpoint == "uploadFile" or kind.startswith(("multipart/form-data", "audio"))
     return None, request.body.decode("utf-8", "replace") if unread else None
 
@@ -71,8 +72,8 @@ def _metadata(headers: Mapping[str, str]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _json(text: str) -> Any:
+def _json(body: bytes) -> Any:
     try:
-        return _javascript.parse(text)
+        return _javascript.parse(body)
     except ValueError as error:
-        raise BrokenRequestError(_javascript.parse_error(text)) from error
+        raise BrokenRequestError(_javascript.parse_error(body.decode("utf-8", "replace"))) from error

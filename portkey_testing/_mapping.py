@@ -7,15 +7,15 @@ dialect's. Behaviour copied from Portkey's open-source gateway 1.15.2 (its `resp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from portkey_testing import _hooks, _javascript
-from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError
+from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError, WrittenJSON
 from portkey_testing._encode import compact
 from portkey_testing._encode import event as sse
 from portkey_testing.replies import Headers
-from portkey_testing.timeline import Cut, Frame
+from portkey_testing.timeline import Cut, Events, Frame
 
 JSON: Final = "application/json"
 PLAIN: Final = "text/plain; charset=UTF-8"
@@ -30,8 +30,7 @@ _BODILESS = (205, 304)
 _NOT_PASSED_ON = frozenset({"content-length", "content-encoding", "transfer-encoding", "content-type"})
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayAnswer:
+class GatewayAnswer(NamedTuple):
     """What the application gets, before the gateway's own headers are added.
 
     Attributes:
@@ -53,16 +52,13 @@ class GatewayAnswer:
     readable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A provider's answer and what the gateway makes of it: an `Outcome` of routing.
 
     Attributes:
         raw: What the provider answered.
         answer: What the application would get.
         duration: Seconds the attempt took, to its headers or its failure.
-        reply: What answered, as the test wrote it.
-        headers: The provider's response headers, names in lower case.
         denied: A guardrail denied the request, so the provider was not called.
         cache_status: What the cache had to do with it; None where it was not asked.
     """
@@ -70,8 +66,6 @@ class Reading:
     raw: ProviderAnswer
     answer: GatewayAnswer
     duration: float
-    reply: str
-    headers: Mapping[str, str] = field(default_factory=dict)
     denied: bool = False
     cache_status: str | None = "DISABLED"
 
@@ -86,6 +80,10 @@ class Reading:
     @property
     def broken(self) -> bool:
         return self.raw.broken
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return dict(self.raw.headers)
 
     @property
     def exception(self) -> bool:
@@ -118,8 +116,7 @@ def unreachable(cause: str) -> ProviderAnswer:
     return ProviderAnswer(500, (("content-type", "text/plain"),), body=text.encode(), broken=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """Reads the answers of one target.
 
     Attributes:
@@ -134,38 +131,41 @@ class Reader:
     strict: bool
     stamps: Stamps
 
-    def read(self, answer: ProviderAnswer, hooks: _hooks.Span, *, stream: bool) -> GatewayAnswer:
+    def read(self, answer: ProviderAnswer, hooks: _hooks.Span | None, *, stream: bool) -> GatewayAnswer:
         """What the gateway makes of `answer` to a request that did, or did not, ask for a stream."""
         content_type = answer.header("content-type")
         if content_type is None and not 200 <= answer.status <= 204:
             # Other answers are put together anew from their text, and a text has a type.
             content_type = PLAIN
-        passed = tuple(pair for pair in answer.headers if pair[0] not in _NOT_PASSED_ON)
-        plain = GatewayAnswer(answer.status, content_type or PLAIN, passed)
+        passed = tuple([pair for pair in answer.headers if pair[0] not in _NOT_PASSED_ON])
+        plain = partial(GatewayAnswer, answer.status, content_type or PLAIN, passed)
         if answer.status in _BODILESS:
             return crash()
         if stream and answer.status in _STREAMABLE:
-            return self._streamed(answer, plain, hooks)
+            return self._streamed(answer, plain(), hooks)
         kind = content_type or ""
         if kind in _UNREAD or kind.startswith(_UNREAD_KINDS):
-            return _untouched(answer, plain)
+            return _untouched(answer, plain())
         if kind.startswith(_TEXTS):
-            return self._text(answer, plain)
+            return self._text(answer, plain())
         if answer.status == 204:
-            return crash() if kind else plain
+            return crash() if kind else plain()
         if answer.status in _OWN_SHAPE:
-            return replace(plain, body=_joined(answer), readable=True) if _is_json(_joined(answer)) else crash()
+            return plain(body=_joined(answer), readable=True) if _is_json(_joined(answer)) else crash()
         if not self.dialect.translates and not hooks:
-            return _untouched(answer, plain)
+            return _untouched(answer, plain())
+        body = _joined(answer)
         try:
-            said = _javascript.parse(_joined(answer))
+            given = said = body.value if isinstance(body, WrittenJSON) else _javascript.parse(body)
             if self.dialect.translates:
                 said = self.dialect.client_json(answer.status, said, strict=self.strict, stamps=self.stamps)
         except (ValueError, UnmappableError):
             return crash()
-        if _javascript.truthy(said):
-            said = _javascript.spread(said)
-        return GatewayAnswer(answer.status, plain.content_type, passed, compact(said).encode(), readable=True)
+        if not (said is given and isinstance(said, dict) and isinstance(body, WrittenJSON)):
+            if not isinstance(said, dict) and _javascript.truthy(said):
+                said = _javascript.spread(said)
+            body = WrittenJSON.of(said)
+        return plain(body=body, readable=True)
 
     def _text(self, answer: ProviderAnswer, plain: GatewayAnswer) -> GatewayAnswer:
         """A text, which the gateway wraps where it would have read JSON."""
@@ -175,17 +175,18 @@ class Reader:
             return crash()
         wrapped = {"html-message": _joined(answer).decode("utf-8", "replace")}
         said = self.dialect.client_json(answer.status, wrapped, strict=self.strict, stamps=self.stamps)
-        return replace(plain, content_type=JSON, body=compact(said).encode())
+        return plain._replace(content_type=JSON, body=compact(said).encode())
 
-    def _streamed(self, answer: ProviderAnswer, plain: GatewayAnswer, hooks: _hooks.Span) -> GatewayAnswer:
+    def _streamed(self, answer: ProviderAnswer, plain: GatewayAnswer, hooks: _hooks.Span | None) -> GatewayAnswer:
         """Whatever comes as the answer to a request for a stream is taken for events."""
         frames: Iterable[Frame | Cut] = [Frame(0.0, answer.body)] if answer.frames is None else answer.frames
-        events = self.dialect.client_stream(separated(frames), strict=self.strict, stamps=self.stamps)
-        if hooks.before_results and not self.strict:
+        whole = frames if isinstance(frames, Events) else separated(frames)
+        events = self.dialect.client_stream(whole, strict=self.strict, stamps=self.stamps)
+        if hooks is not None and hooks.before_results and not self.strict:
             told = {"hook_results": {"before_request_hooks": hooks.before_results}}
             name = "hook_results" if not self.dialect.translates_streams and self.provider == "anthropic" else None
             events = _after(sse(compact(told), name), events)
-        return replace(plain, frames=events)
+        return plain._replace(frames=events)
 
 
 def checked(answer: GatewayAnswer, hooks: _hooks.Span) -> GatewayAnswer:
@@ -196,7 +197,7 @@ def checked(answer: GatewayAnswer, hooks: _hooks.Span) -> GatewayAnswer:
     if not _javascript.truthy(said):
         # There is nothing to look at, and nothing to add to.
         hooks.check_answer(None, 0)
-        return replace(answer, status=_hooks.SOFT) if hooks.failed and answer.status == 200 else answer
+        return answer._replace(status=_hooks.SOFT) if hooks.failed and answer.status == 200 else answer
     allowed = hooks.check_answer(said, answer.status)
     if not allowed:
         return denied(hooks)
@@ -204,7 +205,7 @@ def checked(answer: GatewayAnswer, hooks: _hooks.Span) -> GatewayAnswer:
         said = hooks.response
     told = {"hook_results": hooks.results} if hooks.before_results or hooks.after_results else {}
     status = _hooks.SOFT if hooks.failed and answer.status == 200 else answer.status
-    return replace(answer, status=status, body=compact({**said, **told}).encode())
+    return answer._replace(status=status, body=compact({**said, **told}).encode())
 
 
 def denied(hooks: _hooks.Span) -> GatewayAnswer:
@@ -245,7 +246,7 @@ def _after(first: bytes, frames: Iterable[Frame | Cut]) -> Iterator[Frame | Cut]
 def _untouched(answer: ProviderAnswer, plain: GatewayAnswer) -> GatewayAnswer:
     if answer.status == 204:
         return plain
-    return replace(plain, body=answer.body) if answer.frames is None else replace(plain, frames=answer.frames)
+    return plain._replace(body=answer.body) if answer.frames is None else plain._replace(frames=answer.frames)
 
 
 def _is_json(body: bytes) -> bool:

@@ -22,6 +22,7 @@ def foreign_to(provider: str, model: str) -> str | None:
     )
 
 
+@lru_cache(maxsize=256)
 def reasons(model: str) -> bool:
     """It is one of OpenAI's reasoning models, which fix the sampling parameters."""
     return _pattern("reasoning").fullmatch(model) is not None
@@ -29,6 +30,25 @@ def reasons(model: str) -> bool:
 
 def refuses_system_messages(model: str) -> bool:
     return _pattern("without_system_message").fullmatch(model) is not None
+
+
+def refuses_parallel_tool_calls(model: str) -> bool:
+    return _pattern("without_parallel_tool_calls").fullmatch(model) is not None
+
+
+def refuses_reasoning_effort(model: str) -> bool:
+    return _pattern("without_reasoning_effort").fullmatch(model) is not None
+
+
+def refuses_images(model: str) -> bool:
+    return _pattern("without_images").fullmatch(model) is not None
+
+
+@lru_cache(maxsize=256)
+def output_limit(model: str) -> int | None:
+    """The most tokens a model can be asked for; None if that is not known."""
+    limits = _data()["output_limits"].items()
+    return next((limit for pattern, limit in limits if re.fullmatch(pattern, model)), None)
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 from portkey_testing import _synth
@@ -52,14 +53,13 @@ def stream(answer: Answer, params: Mapping[str, Any], stamps: Stamps, model: str
     )
     said = _choices(answer, params)
     if len(said) == 1 and params.get("logprobs") is not True:
-        yield from _one_choice(answer, envelope, stamps)
+        flow = _one_choice(answer, envelope, stamps)
     else:
-        yield from _several(answer, said, envelope, params, stamps)
+        flow = _several(answer, said, envelope, params, stamps)
     if answer.delivery.broken is not None:
-        return
-    if wants_usage:
-        yield Frame(0.0, envelope.usage(usage(answer, params)))
-    yield Frame(0.0, DONE)
+        return flow
+    told = [envelope.usage(usage(answer, params))] if wants_usage else []
+    return chain(flow, [Frame(0.0, event) for event in (*told, DONE)])
 
 
 def usage(answer: Answer, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,11 +72,16 @@ def usage(answer: Answer, params: Mapping[str, Any]) -> dict[str, Any]:
 def _one_choice(answer: Answer, envelope: Envelope, stamps: Stamps) -> Iterator[Frame | Cut]:
     """The common case, kept free of what it does not need: it makes most of the chunks of any test."""
     steady = _synth.steady_text(answer, stamps.random)
-    if steady is not None:
-        yield Frame(answer.delivery.pace.ttft, envelope.delta(_opening(Text(""))))
-        yield from envelope.texts(0.0, steady)
-        yield Frame(0.0, envelope.delta({}, _synth.finish_reason(answer)))
-        return
+    if steady is None:
+        return _paced(answer, envelope, stamps)
+    opening = Frame(answer.delivery.pace.ttft, envelope.delta(_opening(Text(""))))
+    ending = Frame(0.0, envelope.delta({}, _synth.finish_reason(answer)))
+    # No generator around the one that makes the chunks, for each of them would pass through it.
+    return chain([opening], envelope.texts(0.0, steady), [ending])
+
+
+def _paced(answer: Answer, envelope: Envelope, stamps: Stamps) -> Iterator[Frame | Cut]:
+    """Parts of any kind, with pauses, up to the break if there is one."""
     begun = False
     position, index = -1, -1
     for item in _synth.choice_pieces(answer, stamps.random):
@@ -157,6 +162,8 @@ def _in_choices(answer: Answer, said: list[Answer], by: Any) -> Answer:
 
 
 def _message(answer: Answer, stamps: Stamps) -> dict[str, Any]:
+    if len(answer.parts) == 1 and isinstance(only := answer.parts[0], Text):
+        return {"role": "assistant", "content": only.text, "refusal": None}
     refusal = _joined(answer, Refusal)
     text = _joined(answer, Text)
     message: dict[str, Any] = {"role": "assistant", "content": text or None, "refusal": refusal or None}
@@ -183,6 +190,8 @@ def _message(answer: Answer, stamps: Stamps) -> dict[str, Any]:
 def _opening(part: Part) -> dict[str, Any]:
     if isinstance(part, ToolCall | Audio):
         return {"role": "assistant", "content": None}
+    if isinstance(part, Refusal):
+        return {"role": "assistant", "content": None, "refusal": ""}
     return {"role": "assistant", "content": "", "refusal": None}
 
 

@@ -18,8 +18,9 @@ class Patches:
 
     def replace(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
         """Put `function` in the place of `owner.name`."""
+        # Not by getattr, which would turn a class method into a method of that class.
         inherited = name not in vars(owner)
-        original = getattr(owner, name)
+        original = vars(owner).get(name)
 
         def undo() -> None:
             # Where somebody has patched it since, theirs stays, and goes on calling ours.
@@ -55,6 +56,10 @@ class InPlace(Generic[T]):
     @property
     def latest(self) -> T | None:
         return self._members[-1] if self._members else None
+
+    @property
+    def count(self) -> int:
+        return len(self._members)
 
     @contextmanager
     def entered(self, member: T) -> Iterator[None]:

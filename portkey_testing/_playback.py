@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import httpx
 
-from portkey_client._clock import Clock
+from portkey_client._clock import Clock, ClockSlot
 from portkey_testing.failures import HangingRequest
 from portkey_testing.faults import WireFault, wire_fault
 from portkey_testing.timeline import Cut, Ending, Frame, Outcome, Timeline, Timeouts
@@ -35,11 +35,19 @@ class ExceptionClasses(Protocol):
 class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of one answer. Call `start` or `astart` first: it waits for the headers, or raises in their place."""
 
-    def __init__(self, timeline: Timeline, clock: Clock, timeouts: Timeouts, library: ExceptionClasses) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        clock: Clock,
+        timeouts: Timeouts,
+        library: ExceptionClasses,
+        slot: ClockSlot | None = None,
+    ) -> None:
         self._timeline = timeline
         self._clock = clock
         self._timeouts = timeouts
         self._library = library
+        self._slot = slot
         self._steps = iter(timeline.frames)
         self._frames = 0
         self._over = False
@@ -111,7 +119,7 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
         self.close()
 
     def _wait_for(self, gap: float) -> None:
-        limit = self._timeouts.read
+        limit = self._patience()
         if limit is None or gap <= limit:
             self._clock.sleep(gap)
         else:
@@ -119,12 +127,20 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
             self._break(self._error(wire_fault("stall")))
 
     async def _await_for(self, gap: float) -> None:
-        limit = self._timeouts.read
+        limit = self._patience()
         if limit is None or gap <= limit:
             await self._clock.asleep(gap)
         else:
             await self._clock.asleep(limit)
             self._break(self._error(wire_fault("stall")))
+
+    def _patience(self) -> float | None:
+        """How long the client waits for what comes next: its read timeout, less where a deadline is nearer."""
+        limit, until = self._timeouts.read, None if self._slot is None else self._slot.until
+        if until is None:
+            return limit
+        left = max(0.0, until - self._clock.time())
+        return left if limit is None else min(limit, left)
 
     def _opening(self) -> tuple[float, BaseException | None]:
         """How long the client waits for the headers, and what it gets instead of them."""
@@ -146,7 +162,7 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
         wait = cut.gap
         if fault.waits:
             phase = _TIMEOUT_OF.get(fault.phase, "read")
-            limit: float | None = getattr(self._timeouts, phase)
+            limit: float | None = self._patience() if phase == "read" else getattr(self._timeouts, phase)
             if limit is None:
                 return math.inf, HangingRequest(
                     f"the fault {fault.name!r} is silence, and the client has no {phase} timeout: it would wait for "

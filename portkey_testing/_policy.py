@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias, overload
 
 from portkey_testing import _hooks, _javascript
 from portkey_testing._hooks import Hook
@@ -49,6 +50,8 @@ _READ_HEADERS: Final = (
 _NO_LIST: Final = "e.map is not a function"
 """What the gateway's runtime says of guardrails that are no list; the name is its minifier's."""
 
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
 _CAPITAL = re.compile(r"[A-Z]")
 
 
@@ -67,9 +70,8 @@ class Retry:
     use_retry_after: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One provider to try.
+class Target(NamedTuple):
+    """One provider to try. A tuple, as `Group` is, because a config may have many.
 
     Attributes:
         path: Where it stands in the config, such as `config.targets[1]`; `config` for a config without a strategy.
@@ -95,23 +97,22 @@ class Target:
     provider: str | None = None
     api_key: str | None = None
     custom_host: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    retry: Retry = field(default_factory=Retry)
+    overrides: Mapping[str, Any] = _NONE
+    retry: Retry = Retry()
     timeout: float | None = None
     strict: bool = True
     forward_headers: Sequence[str] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = _NONE
     from_headers: bool = False
     name: str | None = None
     weight: float = 1
     virtual_key: str | None = None
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()
-    cache: Mapping[str, Any] = field(default_factory=dict)
+    cache: Mapping[str, Any] = _NONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(NamedTuple):
     """A strategy over several targets.
 
     Attributes:
@@ -127,7 +128,7 @@ class Group:
 
     path: str
     mode: str
-    targets: tuple[Node, ...]
+    targets: Sequence[Node]
     codes: tuple[int, ...] | None = None
     conditions: Sequence[Mapping[str, Any]] | None = None
     default: str | None = None
@@ -195,14 +196,15 @@ def tree_of(headers: Mapping[str, str]) -> Node:
     Applications send one config again and again, so the latest trees are kept.
 
     Raises:
-        BrokenRequestError: the config, or the default guardrails, are no JSON.
+        BrokenRequestError: the config, or the default guardrails, are no JSON. What is wrong with a single target is
+            raised when it is looked at.
     """
-    return _tree_of(tuple((name, headers[name]) for name in _READ_HEADERS if name in headers))
+    return _tree_of(tuple(map(headers.get, _READ_HEADERS)))
 
 
 @lru_cache(maxsize=64)
-def _tree_of(given: tuple[tuple[str, str], ...]) -> Node:
-    headers = dict(given)
+def _tree_of(given: tuple[str | None, ...]) -> Node:
+    headers = {name: value for name, value in zip(_READ_HEADERS, given, strict=True) if value is not None}
     written = headers.get("x-portkey-config")
     config = _json(written) if written else {}
     return tree(config if isinstance(config, Mapping) else {}, headers)
@@ -220,13 +222,46 @@ def tree(config: Mapping[str, Any], headers: Mapping[str, str]) -> Node:
     return _node(config, "config", _Inherited(), request)
 
 
+class _Children(Sequence[Node]):
+    """The targets of a group, each of which is read when it is looked at: there may be many, and most calls need one.
+
+    So the gateway does it, too: it reads a target when it comes to it.
+    """
+
+    def __init__(
+        self, written: Sequence[Mapping[str, Any]], path: str, inherited: _Inherited, request: _Request
+    ) -> None:
+        self._written = written
+        self._path = path
+        self._inherited = inherited
+        self._request = request
+        self._read: dict[int, Node] = {}
+
+    def __len__(self) -> int:
+        return len(self._written)
+
+    @overload
+    def __getitem__(self, place: int) -> Node: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Node]: ...
+    def __getitem__(self, place: int | slice) -> Node | list[Node]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        place = range(len(self))[place]
+        node = self._read.get(place)
+        if node is None:
+            path = f"{self._path}.targets[{place}]"
+            node = self._read[place] = _node(self._written[place], path, self._inherited, self._request)
+        return node
+
+
 def _node(
     given: Mapping[str, Any], path: str, outer: _Inherited, request: _Request, *, from_headers: bool = False
 ) -> Node:
     options = _canonical(given)
     inherited = outer if _INHERITABLE.isdisjoint(options) else _inherit(options, outer)
     strategy = options.get("strategy")
-    if not isinstance(strategy, Mapping):
+    if not isinstance(strategy, dict):
         # The validator lets targets without a strategy pass; the gateway then takes the config for a target itself.
         return _target(options, path, inherited, request, from_headers=from_headers)
     strategy = _canonical(strategy)
@@ -235,34 +270,35 @@ def _node(
     return Group(
         path=path,
         mode=str(strategy.get("mode")),
-        targets=tuple(_node(child, f"{path}.targets[{i}]", inherited, request) for i, child in enumerate(targets)),
+        targets=_Children(targets, path, inherited, request),
         codes=None if codes is None else tuple(codes),
         conditions=strategy.get("conditions"),
         default=strategy.get("default"),
         name=options.get("name"),
-        weight=_weight(options),
+        weight=_weight(options.get("weight")),
     )
 
 
 def _target(
     options: Mapping[str, Any], path: str, inherited: _Inherited, request: _Request, *, from_headers: bool
 ) -> Target:
+    given = options.get
     forwarded = request.forward_headers
     return Target(
         path=path,
-        provider=options.get("provider"),
-        api_key=options.get("api_key"),
+        provider=given("provider"),
+        api_key=given("api_key"),
         custom_host=request.custom_host or inherited.custom_host,
         overrides=inherited.overrides,
         retry=inherited.retry,
         timeout=request.timeout or inherited.timeout,
-        strict=not (request.lenient or options.get("strict_open_ai_compliance") is False),
+        strict=not (request.lenient or given("strict_open_ai_compliance") is False),
         forward_headers=inherited.forward_headers if forwarded is None else forwarded,
         options=options,
         from_headers=from_headers,
-        name=options.get("name"),
-        weight=_weight(options),
-        virtual_key=options.get("virtual_key"),
+        name=given("name"),
+        weight=_weight(given("weight")),
+        virtual_key=given("virtual_key"),
         before=inherited.before + request.before,
         after=inherited.after + request.after,
         cache=inherited.cache,
@@ -311,7 +347,7 @@ def _default_guardrails(headers: Mapping[str, str], stage: str) -> tuple[Hook, .
 
 def _json(text: str) -> Any:
     try:
-        return _javascript.parse(text)
+        return _javascript.parse_shared(text)
     except ValueError as error:
         raise BrokenRequestError(_javascript.parse_error(text)) from error
 
@@ -337,8 +373,7 @@ def _from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _weight(options: Mapping[str, Any]) -> float:
-    weight = options.get("weight")
+def _weight(weight: Any) -> float:
     return 1 if weight is None else float(weight)
 
 

@@ -6,14 +6,15 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from http.client import responses
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from portkey_testing import _mapping
 from portkey_testing._damage import Content, damaged
 from portkey_testing._dialects import dialect_of
-from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps
+from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, WrittenJSON
 from portkey_testing._encode import DONE, compact
 from portkey_testing._validation import Refused
 from portkey_testing.failures import DishonestReply
@@ -38,7 +39,7 @@ from portkey_testing.replies import (
     ToolCall,
     error_catalogue,
 )
-from portkey_testing.timeline import Cut, Frame
+from portkey_testing.timeline import Cut, Events, Frame
 
 NEVER: Final = math.inf
 """The delay of an answer that does not come."""
@@ -78,13 +79,13 @@ def answer(
         # The gateway unpacks what its providers send, and gets nothing out of this.
         headers = tuple(pair for pair in said.headers if pair[0] != "content-encoding")
         frames = None if said.frames is None else (Cut(0.0, "dropped"),)
-        return replace(said, headers=headers, body=b"", frames=frames)
+        return said._replace(headers=headers, body=b"", frames=frames)
     if said.frames is None or _is_stream(said):
         return said
     # The connection breaks within a plain body, and the gateway is left with what has come.
     came = b"".join(step.data for step in said.frames if isinstance(step, Frame))
     headers = tuple(pair for pair in said.headers if pair[0] != "content-length")
-    return replace(said, headers=headers, body=came[: len(came) - 1], frames=None)
+    return said._replace(headers=headers, body=came[: len(came) - 1], frames=None)
 
 
 def application_answer(reply: Reply, params: Mapping[str, Any], stamps: Stamps) -> ProviderAnswer:
@@ -97,8 +98,7 @@ def refusal(refused: Refused) -> ProviderAnswer:
     return _json(refused.status, refused.body, (), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """Who is asked for what.
 
     Attributes:
@@ -122,6 +122,25 @@ class _Asked:
         return self.provider != "anthropic"
 
 
+def as_answer(reply: Answer | Completion | Chunks) -> Answer:
+    """What a model says in that reply, in parts."""
+    match reply:
+        case Answer():
+            return reply
+        case Completion(body=body):
+            return _parts_of(json.loads(body), reply.delivery)
+        case Chunks(items=items):
+            return _parts_of(_amount(items), reply.delivery)
+
+
+@lru_cache(maxsize=64)
+def _amount(chunks: tuple[str, ...]) -> Any:
+    """The completion that chunks amount to."""
+    from portkey_testing._replayed import completion_of
+
+    return completion_of(chunks)
+
+
 def kept(said: ProviderAnswer) -> tuple[ProviderAnswer, Any]:
     """The answer, and the completion in it that the provider would keep; a stream is read for that."""
     if said.frames is None:
@@ -130,7 +149,7 @@ def kept(said: ProviderAnswer) -> tuple[ProviderAnswer, Any]:
 
     frames = tuple(said.frames)
     written = [step.data.decode().removeprefix("data: ").strip() for step in frames if isinstance(step, Frame)]
-    return replace(said, frames=frames), completion_of(event for event in written if event.startswith("{"))
+    return said._replace(frames=frames), completion_of(event for event in written if event.startswith("{"))
 
 
 def _said(reply: Reply, asked: _Asked) -> ProviderAnswer:
@@ -139,14 +158,14 @@ def _said(reply: Reply, asked: _Asked) -> ProviderAnswer:
     if found.frames is not None:
         fragile = name is not None or reply.delivery.broken is not None or isinstance(reply, FaultReply)
         pace = reply.delivery.pace if reply.delivery.pace.travels else None
-        found = replace(found, fragile=fragile, pace=pace)
+        found = found._replace(fragile=fragile, pace=pace)
     if name is None:
         return found
     try:
         content = damaged(name, Content(found.status, found.headers, found.body, found.frames))
     except ValueError as cause:
         raise DishonestReply(f"{reply}: {cause}. Ask for a stream, or script another damage.") from cause
-    return replace(found, status=content.status, headers=content.headers, body=content.body, frames=content.frames)
+    return found._replace(status=content.status, headers=content.headers, body=content.body, frames=content.frames)
 
 
 def _undamaged(reply: Reply, asked: _Asked) -> ProviderAnswer:
@@ -156,20 +175,17 @@ def _undamaged(reply: Reply, asked: _Asked) -> ProviderAnswer:
             return _model_answer(reply, asked)
         case Completion():
             if asked.stream or delivery.broken is not None or not asked.speaks_openai:
-                return _model_answer(_parts_of(json.loads(reply.body), delivery), asked)
+                return _model_answer(as_answer(reply), asked)
             return _json(200, json.loads(reply.body), delivery.headers, delivery.delay)
         case Chunks():
             if asked.stream and asked.speaks_openai:
                 headers = (("content-type", "text/event-stream"), *delivery.headers)
                 return ProviderAnswer(200, headers, delivery.delay, frames=_chunk_frames(reply))
-            from portkey_testing._replayed import completion_of
-
-            whole = _parts_of(completion_of(reply.items), delivery)
-            return _model_answer(whole, asked)
+            return _model_answer(as_answer(reply), asked)
         case Recorded():
             return _recorded(reply, asked)
         case ErrorReply():
-            return _error(reply, asked.provider, asked.params)
+            return _error(reply, asked.provider, str(asked.params.get("model")))
         case Native():
             return _native(reply, asked)
         case FaultReply(name=name):
@@ -185,7 +201,8 @@ def _model_answer(reply: Answer, asked: _Asked) -> ProviderAnswer:
     delivery = reply.delivery
     headers: Headers = (("x-request-id", stamps.new_id("req")), *delivery.headers)
     if asked.stream:
-        frames = dialect.stream(reply, params, stamps)
+        stream = dialect.stream(reply, params, stamps)
+        frames = Events(stream) if delivery.broken is None else stream
         return ProviderAnswer(200, (("content-type", "text/event-stream"), *headers), delivery.delay, frames=frames)
     try:
         body = dialect.completion(reply, params, stamps)
@@ -198,17 +215,19 @@ def _model_answer(reply: Answer, asked: _Asked) -> ProviderAnswer:
     if delivery.broken is None:
         return found
     half = found.body[: len(found.body) // 2]
-    return replace(found, body=b"", frames=(Frame(0.0, half), Cut(0.0, delivery.broken.fault)))
+    return found._replace(body=b"", frames=(Frame(0.0, half), Cut(0.0, delivery.broken.fault)))
 
 
-def _error(reply: ErrorReply, provider: str, params: Mapping[str, Any]) -> ProviderAnswer:
+@lru_cache(maxsize=256)
+def _error(reply: ErrorReply, provider: str, model: str) -> ProviderAnswer:
+    """An error of the catalogue. Each attempt that fails the same way gets the same one."""
     catalogue = error_catalogue()
     entry = catalogue.get(provider, {}).get(reply.name) or catalogue["openai"].get(reply.name)
     if entry is None:
         known = sorted({*catalogue.get(provider, {}), *catalogue["openai"]})
         raise DishonestReply(f"{provider} has no error called {reply.name!r}. It has: {', '.join(known)}.")
     retry_after = reply.retry_after if reply.retry_after is not None else entry.get("retry_after")
-    values = {"{model}": str(params.get("model")), "{retry_after}": "" if retry_after is None else f"{retry_after:g}"}
+    values = {"{model}": model, "{retry_after}": "" if retry_after is None else f"{retry_after:g}"}
     body = _filled(entry["body"], values)
     if reply.message is not None:
         _reworded(body, reply.message)
@@ -229,7 +248,7 @@ def _error(reply: ErrorReply, provider: str, params: Mapping[str, Any]) -> Provi
         )
     found = _json(entry["status"], body, given, delivery.delay)
     typed_already = "content-type" in headers
-    return replace(found, headers=given) if typed_already else found
+    return found._replace(headers=given) if typed_already else found
 
 
 def _reworded(body: Any, message: str) -> None:
@@ -353,7 +372,7 @@ def _choice(choice: Mapping[str, Any]) -> Answer:
     if message.get("audio"):
         parts.append(Audio(message["audio"].get("transcript") or "", message["audio"].get("data") or ""))
     parts.extend(
-        ToolCall(call["function"]["name"], call["function"]["arguments"], call.get("id"))
+        ToolCall(call["function"]["name"], call["function"].get("arguments", ""), call.get("id"))
         for call in message.get("tool_calls") or ()
         if "function" in call
     )
@@ -365,7 +384,7 @@ def _is_stream(said: ProviderAnswer) -> bool:
 
 
 def _json(status: int, body: Any, headers: Headers, delay: float) -> ProviderAnswer:
-    return ProviderAnswer(status, (("content-type", "application/json"), *headers), delay, compact(body).encode())
+    return ProviderAnswer(status, (("content-type", "application/json"), *headers), delay, WrittenJSON.of(body))
 
 
 def _filled(template: Any, values: Mapping[str, str]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -41,7 +40,7 @@ class RecordedGateway:
     """
 
     def __init__(self, replay: Replay, journal: Journal, fail: Callable[[PortkeyTestFailure], None]) -> None:
-        self._replay = replay
+        self.replay = replay
         self._journal = journal
         self._fail = fail
         self._reported: set[int] = set()
@@ -49,7 +48,7 @@ class RecordedGateway:
     def respond(self, request: GatewayRequest, now: float) -> Timeline:
         call = self._journal.open(request, now)
         try:
-            timeline = self._replay.respond(request, now)
+            timeline = self.replay.respond(request, now)
         except PortkeyTestFailure as failure:
             call.error, call.duration = failure, 0.0
             self._fail(failure)
@@ -58,12 +57,12 @@ class RecordedGateway:
 
     def find(self, request: GatewayRequest, now: float) -> Timeline | None:
         """The same; None, and nothing noted, if there is no answer."""
-        timeline = self._replay.find(request, now)
+        timeline = self.replay.find(request, now)
         return None if timeline is None else self._noted(self._journal.open(request, now), timeline, now)
 
     def _noted(self, call: Call, timeline: Timeline, now: float) -> Timeline:
         call.status = None if timeline.cut is not None else timeline.status
-        note_target(call, dict(timeline.headers), now, timeline.delay, f"recorded in {self._replay.path.name}")
+        note_target(call, dict(timeline.headers), now, timeline.delay, f"recorded in {self.replay.path.name}")
 
         def ended(ending: Ending) -> None:
             call.finish(ending)
@@ -72,18 +71,18 @@ class RecordedGateway:
             if timeline.ended is not None:
                 timeline.ended(ending)
 
-        return replace(timeline, ended=ended)
+        return timeline._replace(ended=ended)
 
     def verify(self) -> None:
         """Report the interactions nothing asked for; a second time, only what is new."""
-        unplayed = [number for number, _ in self._replay.unplayed if number not in self._reported]
+        unplayed = [number for number, _ in self.replay.unplayed if number not in self._reported]
         self._reported.update(unplayed)
         if unplayed:
             numbers = ", ".join(map(str, unplayed))
-            total = len(self._replay.interactions)
+            total = len(self.replay.interactions)
             self._fail(
                 UnplayedInteractions(
-                    f"{self._replay.path}: {len(unplayed)} of {total} recorded interactions were never asked for "
+                    f"{self.replay.path}: {len(unplayed)} of {total} recorded interactions were never asked for "
                     f"(number {numbers}). The application no longer makes these calls, or the test ended early. "
                     "Record the cassette again if that is meant."
                 )
@@ -177,7 +176,8 @@ class LiveCall:
 
     def head(self, status: int, headers: Sequence[tuple[str, str]], at: float) -> None:
         self._call.status = status
-        self._call.response_headers = named = {name.lower(): value for name, value in headers}
+        self._call.answer_headers = tuple(headers)
+        named = self._call.response_headers
         note_target(self._call, named, self._call.started, at - self._started, "the real gateway")
         self._tee.head(status, headers, at)
 
@@ -216,7 +216,7 @@ def note_target(call: Call, headers: Mapping[str, str], now: float, delay: float
             number=1,
             request=_NOT_RECORDED,
             status=call.status,
-            reply=reply,
+            answered_by=reply,
             started=now,
             duration=delay,
         )

@@ -57,7 +57,8 @@ def completion_of(chunks: Iterable[str]) -> Any:
     """The completion that chunks amount to, in OpenAI's shape."""
     whole = Accumulator()
     for written in chunks:
-        whole.add(ChatCompletionChunk.model_validate_json(written), written.encode())
+        ChatCompletionChunk.model_validate_json(written)
+        whole.add(written.encode())
     return whole.completion().model_dump(mode="json", exclude_unset=True)
 
 

@@ -13,9 +13,14 @@ from portkey_testing.matching import AttemptView, Conditions, Mismatch, Queued, 
 _SHOWN: Final = 5
 
 
-def unscripted(attempt: AttemptView, scripts: Iterable[Script]) -> str:
+def unscripted(attempt: AttemptView, scripts: Iterable[Script], *, fakes_mounted: int = 0) -> str:
     """No script answers an attempt."""
-    return "\n".join(_unscripted(attempt, list(scripts)))
+    lines = [*_unscripted(attempt, list(scripts))]
+    if fakes_mounted > 1:
+        lines.append(
+            f"{fakes_mounted} fakes are mounted, one within the other, and the innermost answers: script that."
+        )
+    return "\n".join(lines)
 
 
 def unused(leftovers: Iterable[tuple[Conditions, Queued]], rule: str) -> str:

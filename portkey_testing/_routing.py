@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from portkey_testing import _conditions, _javascript
 from portkey_testing._policy import Group, Node, Target
@@ -56,24 +56,21 @@ class Outcome(Protocol):
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """Call a target, for the `number`th time."""
 
     target: Target
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """Wait some seconds before the next attempt."""
 
     seconds: float
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class MoveOn:
+class MoveOn(NamedTuple):
     """The last attempt does not end the request."""
 
     cause: str
@@ -109,6 +106,7 @@ def walk(node: Node, context: Mapping[str, Any], draw: Draw) -> Walk[OutcomeT]:
     Raises:
         RouterError: conditional routing leads nowhere.
         NoTargets: a single strategy has no target.
+        BrokenRequestError: a target on the way is not what it should be.
     """
     if isinstance(node, Target):
         return (yield from _attempts(node))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -16,9 +17,15 @@ from portkey_testing import _conversation
 from portkey_testing.replies import Answer, By, Pace, Part, Reasoning, Text, ToolCall
 from portkey_testing.timeline import Cut
 
-_WORD = re.compile(r"\s*\S+(?:\s+$)?|\s+")
+# Possessive, since nothing is ever given back: a quarter quicker.
+_WORD = re.compile(r"\s*+\S++(?:\s++$)?+|\s+")
 _RUN = re.compile(r"\w+|\W+")
-_SHORT = 10_000
+_SHORT = 65_536
+"""Characters up to which a text may be taken apart at once; a list of its pieces is quicker, and takes memory."""
+
+_SAID_AGAIN = 2_000
+"""Characters up to which the tokens of a text are remembered: a conversation is sent again with each of its turns."""
+
 _TOKEN = re.compile(r"\s?\w{1,4}|\s?[^\w\s]{1,2}|\s+")
 
 
@@ -88,9 +95,9 @@ def split(text: str, by: By, random: Random) -> Iterator[str]:
     if by == "char":
         return iter(text)
     if by == "word":
-        return (match.group() for match in _WORD.finditer(text))
+        return _found(_WORD, text)
     if by == "token":
-        return (match.group() for match in _TOKEN.finditer(text))
+        return _found(_TOKEN, text)
     if by == "random":
         return _random_sizes(text, random)
     if isinstance(by, int):
@@ -117,9 +124,11 @@ def usage(answer: Answer, params: Mapping[str, Any]) -> tuple[int, int]:
     if answer.delivery.usage is not None:
         given = json.loads(answer.delivery.usage)
         return given["prompt_tokens"], given["completion_tokens"]
-    messages = _conversation.messages_of(params)
-    prompt = sum(_tokens(_conversation.text_of(message.get("content"))) for message in messages)
-    return prompt, sum(_said(choice) for choice in (answer, *answer.others))
+    prompt = 0
+    for message in _conversation.messages_of(params):
+        content = message.get("content")
+        prompt += _tokens(content if isinstance(content, str) else _conversation.text_of(content))
+    return prompt, _said(answer) + sum(map(_said, answer.others))
 
 
 def usage_details(answer: Answer) -> dict[str, Any]:
@@ -127,12 +136,11 @@ def usage_details(answer: Answer) -> dict[str, Any]:
     if answer.delivery.usage is not None:
         given: dict[str, Any] = json.loads(answer.delivery.usage)
         return {name: value for name, value in given.items() if name not in ("prompt_tokens", "completion_tokens")}
-    thought = sum(
-        _tokens(part.text)
-        for choice in (answer, *answer.others)
-        for part in choice.parts
-        if isinstance(part, Reasoning)
-    )
+    thought = 0
+    for choice in (answer, *answer.others):
+        for part in choice.parts:
+            if isinstance(part, Reasoning):
+                thought += _tokens(part.text)
     return {"completion_tokens_details": {"reasoning_tokens": thought}} if thought else {}
 
 
@@ -145,8 +153,8 @@ def finish_reason(answer: Answer) -> str:
 
 def _flow(answer: Answer, pace: Pace, random: Random, choice: int = 0) -> Iterator[tuple[int, Piece]]:
     gap = pace.ttft
-    for position, part in enumerate(answer.parts):
-        for fragment in _fragments(part, pace.by, random):
+    for position, (part, by) in enumerate(zip(answer.parts, _cuts(answer, pace.by), strict=True)):
+        for fragment in _fragments(part, by, random):
             yield choice, Piece(gap, position, part, fragment)
             gap = _pause(pace, random)
 
@@ -166,15 +174,53 @@ def _interleaved(answer: Answer, pace: Pace, random: Random) -> Iterator[tuple[i
             gap = _pause(pace, random)
 
 
+def _cuts(answer: Answer, by: By) -> list[By]:
+    """How each part is cut. Given pieces are those of the text, or of the only part; the others go word by word."""
+    if not isinstance(by, tuple):
+        return [by] * len(answer.parts)
+    texts = any(isinstance(part, Text) for part in answer.parts)
+    given = [not texts or isinstance(part, Text) for part in answer.parts]
+    if "".join(by) != "".join(_written(part) for part, is_given in zip(answer.parts, given, strict=True) if is_given):
+        # They are the pieces of another choice.
+        return ["word"] * len(answer.parts)
+    pieces = list(reversed(by))
+    return [
+        _dealt(pieces, len(_written(part))) if is_given else "word"
+        for part, is_given in zip(answer.parts, given, strict=True)
+    ]
+
+
+def _dealt(pieces: list[str], length: int) -> tuple[str, ...]:
+    """The next pieces, of that length together, off the end of a reversed list; one that is too long is cut in two."""
+    dealt: list[str] = []
+    while length:
+        piece = pieces.pop()
+        if len(piece) > length:
+            pieces.append(piece[length:])
+            piece = piece[:length]
+        dealt.append(piece)
+        length -= len(piece)
+    return tuple(dealt)
+
+
 def _fragments(part: Part, by: By, random: Random) -> Iterator[str]:
-    if isinstance(part, ToolCall):
-        if by == "word" or (isinstance(by, Sequence) and not isinstance(by, str)):
-            # JSON has few blanks; models write it token by token.
-            return (match.group() for match in _RUN.finditer(part.arguments))
-        return split(part.arguments, by, random)
-    if isinstance(by, tuple) and not isinstance(part, Text):
-        return split(part.text, "word", random)
-    return split(part.text, by, random)
+    if isinstance(part, ToolCall) and not part.arguments:
+        # A call is made, even if nothing is written into it.
+        return iter([""])
+    if isinstance(part, ToolCall) and by == "word":
+        # JSON has few blanks; models write it token by token.
+        return _found(_RUN, part.arguments)
+    return split(_written(part), by, random)
+
+
+def _written(part: Part) -> str:
+    return part.arguments if isinstance(part, ToolCall) else part.text
+
+
+def _found(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    if len(text) <= _SHORT:
+        return iter(pattern.findall(text))
+    return (match.group() for match in pattern.finditer(text))
 
 
 def _random_sizes(text: str, random: Random) -> Iterator[str]:
@@ -193,9 +239,18 @@ def _pause(pace: Pace, random: Random) -> float:
 
 
 def _said(answer: Answer) -> int:
-    return sum(_tokens(part.arguments if isinstance(part, ToolCall) else part.text) for part in answer.parts)
+    tokens = 0
+    for part in answer.parts:
+        tokens += _tokens(_written(part))
+    return tokens
 
 
 def _tokens(text: str) -> int:
-    # The list is quicker, and too long for a text of megabytes.
-    return len(_RUN.findall(text)) if len(text) < _SHORT else sum(1 for _ in _RUN.finditer(text))
+    return _counted(text) if len(text) <= _SAID_AGAIN else _count(text)
+
+
+def _count(text: str) -> int:
+    return len(_RUN.findall(text)) if len(text) <= _SHORT else sum(1 for _ in _RUN.finditer(text))
+
+
+_counted = lru_cache(maxsize=1024)(_count)

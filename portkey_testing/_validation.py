@@ -9,7 +9,7 @@ model is held only against models that are known to have it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,14 +42,26 @@ class Refused:
         return " ".join(f"{part.rstrip('.')}." for part in (self.message, self.advice) if part)
 
 
-def refused(provider: str, body: Any) -> Refused | None:
-    """The provider's refusal of that upstream body; None if it takes it."""
-    rules = _RULES.get(provider)
-    return rules(body) if rules is not None and isinstance(body, Mapping) else None
+def refused(provider: str, body: Any, *, escapes: bool = True) -> Refused | None:
+    """The provider's refusal of a request; None if it takes it.
+
+    Args:
+        provider: Its name.
+        body: What it gets.
+        escapes: The JSON it was read from may have had characters written as escapes.
+    """
+    if not isinstance(body, dict):
+        return None
+    match provider:
+        case "openai":
+            return _openai(body, escapes=escapes)
+        case "anthropic":
+            return _anthropic(body)
+    return None
 
 
-def _openai(body: Mapping[str, Any]) -> Refused | None:
-    problem = _openai_rules.problem(body)
+def _openai(body: Mapping[str, Any], *, escapes: bool) -> Refused | None:
+    problem = _openai_rules.problem(body, escapes=escapes)
     if problem is None:
         return None
     error = {
@@ -67,9 +79,3 @@ def _anthropic(body: Mapping[str, Any]) -> Refused | None:
         return None
     error = {"type": problem.kind, "message": problem.message}
     return Refused(problem.status, {"type": "error", "error": error}, problem.advice)
-
-
-_RULES: Final[Mapping[str, Callable[[Mapping[str, Any]], Refused | None]]] = {
-    "openai": _openai,
-    "anthropic": _anthropic,
-}

@@ -8,9 +8,10 @@ The order of the checks, the schema and the wording are those of Portkey's open-
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -68,7 +69,7 @@ def refusal(headers: Mapping[str, str]) -> _mapping.GatewayAnswer | None:
 @lru_cache(maxsize=128)
 def _config_refusal(text: str, provider: str | None) -> _mapping.GatewayAnswer | None:
     try:
-        config = _javascript.parse(text)
+        config = _javascript.parse_shared(text)
     except ValueError:
         return _mapping.failure(400, NOT_JSON)
     fields = config if isinstance(config, Mapping) else {}
@@ -112,9 +113,9 @@ _Rule: TypeAlias = Callable[[Any, Where], _Judged]
 _FINE: Final = _Judged()
 
 
-def _type(word: str) -> _Rule:
+def _type(word: str, *classes: type) -> _Rule:
     def judge(value: Any, where: Where) -> _Judged:
-        return _FINE if _javascript.kind(value) == word else _wrong_type(word, value, where)
+        return _FINE if type(value) in classes else _wrong_type(word, value, where)
 
     return judge
 
@@ -125,14 +126,16 @@ def _wrong_type(word: str, value: Any, where: Where) -> _Judged:
     return _Judged((_Issue(where, f"Expected {word}, received {_javascript.kind(value)}"),), aborted=True)
 
 
-_string, _number, _boolean = _type("string"), _type("number"), _type("boolean")
+_string, _number, _boolean = _type("string", str), _type("number", int, float), _type("boolean", bool)
 
 
 def _one_of(name: str, values: Sequence[str]) -> _Rule:
+    allowed = frozenset(values)
+
     def judge(value: Any, where: Where) -> _Judged:
         if not isinstance(value, str):
             return _string(value, where)
-        if value in values:
+        if value in allowed:
             return _FINE
         return _Judged((_Issue(where, f"Invalid '{name}' value. Must be one of: {', '.join(values)}"),))
 
@@ -143,7 +146,7 @@ def _list(rule: _Rule) -> _Rule:
     def judge(value: Any, where: Where) -> _Judged:
         if not isinstance(value, list):
             return _wrong_type("array", value, where)
-        return _all(rule(item, (*where, position)) for position, item in enumerate(value))
+        return _all([rule(item, (*where, position)) for position, item in enumerate(value)])
 
     return judge
 
@@ -152,10 +155,17 @@ def _object(fields: Mapping[str, _Rule], *, required: Sequence[str] = ()) -> _Ru
     order = {name: position for position, name in enumerate(fields)}
 
     def judge(value: Any, where: Where) -> _Judged:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return _wrong_type("object", value, where)
-        named = sorted({*required, *(name for name in value if name in order)}, key=order.__getitem__)
-        return _all(fields[name](value.get(name, _javascript.MISSING), (*where, name)) for name in named)
+        wrong: list[tuple[int, _Judged]] = []
+        for name, item in value.items():
+            if (rule := fields.get(name)) is not None:
+                judged = rule(item, (*where, name))
+                if judged is not _FINE:
+                    wrong.append((order[name], judged))
+        missing = [name for name in required if name not in value]
+        wrong += [(order[name], fields[name](_javascript.MISSING, (*where, name))) for name in missing]
+        return _all([judged for _, judged in sorted(wrong, key=itemgetter(0))]) if wrong else _FINE
 
     return judge
 
@@ -169,10 +179,12 @@ def _texts_or_objects(value: Any, where: Where) -> _Judged:
 def _text_values(value: Any, where: Where) -> _Judged:
     if not isinstance(value, Mapping):
         return _wrong_type("object", value, where)
-    return _all(_string(item, (*where, name)) for name, item in value.items())
+    return _all([_string(item, (*where, name)) for name, item in value.items()])
 
 
-def _all(judged: Iterable[_Judged]) -> _Judged:
+def _all(judged: list[_Judged]) -> _Judged:
+    if judged.count(_FINE) == len(judged):
+        return _FINE
     found = [each for each in judged if each is not _FINE]
     if not found:
         return _FINE
@@ -180,7 +192,13 @@ def _all(judged: Iterable[_Judged]) -> _Judged:
 
 
 def _provider(value: Any, where: Where) -> _Judged:
-    return _one_of("provider", known_providers())(value, where)
+    # Not made with the others: the providers are read when they are first needed.
+    return _rule_of_providers()(value, where)
+
+
+@cache
+def _rule_of_providers() -> _Rule:
+    return _one_of("provider", known_providers())
 
 
 def _config(value: Any, where: Where) -> _Judged:
@@ -188,8 +206,8 @@ def _config(value: Any, where: Where) -> _Judged:
     judged = _SHAPE(value, where)
     if judged.aborted:
         return judged
-    whole = [message for message, holds in _WHOLE if not holds(value)]
-    if not judged.issues and not whole:
+    whole = () if _is_usual(value) else [message for message, holds in _WHOLE if not holds(value)]
+    if judged is _FINE and not whole:
         return _FINE
     return _Judged((*judged.issues, *(_Issue(where, message) for message in whole)))
 
@@ -241,13 +259,21 @@ _SHAPE: Final = _object(
 )
 
 
+def _is_usual(config: Mapping[str, Any]) -> bool:
+    """Whether a config has what nearly all have, and nothing that makes further demands: there may be many targets."""
+    return "api_key" in config and "custom_host" not in config and config.get("provider", "vertex-ai") != "vertex-ai"
+
+
 def _is_complete(config: Mapping[str, Any]) -> bool:
+    if ("provider" in config and "api_key" in config) or ("strategy" in config and "targets" in config):
+        return True
     provider = config.get("provider")
-    given = partial(map, lambda name: _javascript.truthy(config.get(name)))
+
+    def given(names: Iterable[str]) -> Iterator[bool]:
+        return (_javascript.truthy(config.get(name)) for name in names)
+
     return (
-        ("provider" in config and "api_key" in config)
-        or ("strategy" in config and "targets" in config)
-        or any(given(("cache", "retry", "request_timeout")))
+        any(given(("cache", "retry", "request_timeout")))
         or provider in ("ollama", "triton")
         or all(given(("aws_access_key_id", "aws_secret_access_key")))
         or (provider == "vertex-ai" and _has_vertex_fields(config))

@@ -32,8 +32,8 @@ _FAILURES: Final = (
 _CREDENTIALS: Final = frozenset(("authorization", "cookie", "proxy-authorization"))
 
 
-Ask = Callable[[AttemptView, UpstreamRequest, Dialect], tuple[ProviderAnswer, str]]
-"""What a provider answers to a request, and how the test wrote it."""
+Ask = Callable[[AttemptView, UpstreamRequest, Dialect], tuple[ProviderAnswer, object]]
+"""What a provider answers to a request, and the reply that says so, or words for it."""
 
 
 class Visit:
@@ -57,7 +57,7 @@ class Visit:
         route: Route,
         ask: Ask,
         stamps: Stamps,
-        clockwork: _hooks.Clockwork,
+        clockwork: Callable[[], _hooks.Clockwork],
         cache: Cache | None = None,
     ) -> None:
         self._target = target
@@ -66,30 +66,32 @@ class Visit:
         self._ask = ask
         self._stamps = stamps
         self._cache = cache
-        params = inbound.params(target)
-        subject = Subject("input", params, endpoint=inbound.endpoint, metadata=inbound.metadata)
-        self._hooks = _hooks.Span(target.before, target.after, subject, clockwork)
+        self._params = inbound.params(target)
+        self._hooks: _hooks.Span | None = None
+        if target.before or target.after:
+            subject = Subject("input", self._params, endpoint=inbound.endpoint, metadata=inbound.metadata)
+            self._hooks = _hooks.Span(target.before, target.after, subject, clockwork())
 
     def attempt(self, number: int, at: float) -> _mapping.Reading:
         """The `number`th attempt, made at `at` seconds."""
         target = self._target
         if target.provider is None:
             return _failed("Provider  not found")
-        if number == 1 and not self._admitted(at):
-            denied = _mapping.denied(self._hooks)
-            raw = ProviderAnswer(_hooks.DENIED)
-            return _mapping.Reading(raw, denied, 0.0, "", denied=True, cache_status=None)
-        params = self._hooks.request
+        if self._hooks is not None:
+            if number == 1 and not self._admitted(self._hooks, at):
+                raw, denied = ProviderAnswer(_hooks.DENIED), _mapping.denied(self._hooks)
+                return _mapping.Reading(raw, denied, 0.0, denied=True, cache_status=None)
+            self._params = self._hooks.request
         client = self._inbound.request
         try:
             dialect = dialect_of(target.provider, self._inbound.endpoint, has_body=client.method == "POST")
-            upstream = dialect.request(target, params, client)
+            upstream = dialect.request(target, self._params, client)
         except UnsupportedError as error:
             return _failed(str(error))
         except UnmappableError:
             return _failed("Something went wrong")
         if self._inbound.raw is not None:
-            upstream = replace(upstream, body=self._inbound.raw)
+            upstream = upstream._replace(body=self._inbound.raw)
         asked = self._question()
         if asked is None or self._cache is None:
             return self._called(dialect, target.provider, upstream, number, at)
@@ -97,29 +99,29 @@ class Visit:
         self._route.cache = status
         if kept is not None:
             return _mapping.Reading(
-                ProviderAnswer(200), _mapping.GatewayAnswer(200, body=kept), 0.0, "cached", cache_status=status
+                ProviderAnswer(200), _mapping.GatewayAnswer(200, body=kept), 0.0, cache_status=status
             )
         reading = self._called(dialect, target.provider, upstream, number, at)
         if reading.status == 200 and reading.answer.readable:
             self._cache.keep(asked, reading.answer.body, at + reading.duration)
-        return replace(reading, cache_status=status)
+        return reading._replace(cache_status=status)
 
     def _question(self) -> Question | None:
         """The request for the cache. Streams are not kept."""
-        params = self._hooks.request
-        if params.get("stream") is True or not self._target.cache:
+        if not self._target.cache or self._params.get("stream") is True:
             return None
-        return _cache.question(self._target.cache, self._inbound.request.headers, self._inbound.endpoint, params)
+        headers = self._inbound.request.headers
+        return _cache.question(self._target.cache, headers, self._inbound.endpoint, self._params)
 
-    def _admitted(self, at: float) -> bool:
-        allowed = self._hooks.check_request()
-        self._note("input", self._hooks.before_results, at, denied=not allowed)
+    def _admitted(self, hooks: _hooks.Span, at: float) -> bool:
+        allowed = hooks.check_request()
+        self._note("input", hooks.before_results, at, denied=not allowed)
         return allowed
 
     def _called(
         self, dialect: Dialect, provider: str, upstream: UpstreamRequest, number: int, at: float
     ) -> _mapping.Reading:
-        target, params = self._target, self._hooks.request
+        target, params = self._target, self._params
         view = AttemptView(
             provider=provider,
             target=target.path,
@@ -145,7 +147,7 @@ class Visit:
             number=number,
             request=upstream,
             status=answer.status,
-            reply=reply,
+            answered_by=reply,
             started=at,
             duration=duration,
             failure=failure,
@@ -153,14 +155,15 @@ class Visit:
             redirects=redirects,
         )
         self._route.steps.append(attempt)
-        answer = _mapping.checked(answer, self._hooks)
-        attempt.status = answer.status
-        self._note("output", self._hooks.after_results, at + duration, denied=answer.status == _hooks.DENIED)
-        return _mapping.Reading(raw, answer, duration, reply, dict(raw.headers))
+        if self._hooks is not None:
+            answer = _mapping.checked(answer, self._hooks)
+            attempt.status = answer.status
+            self._note("output", self._hooks.after_results, at + duration, denied=answer.status == _hooks.DENIED)
+        return _mapping.Reading(raw, answer, duration)
 
     def _followed(
         self, view: AttemptView, upstream: UpstreamRequest, dialect: Dialect
-    ) -> tuple[ProviderAnswer, str, tuple[str, ...]]:
+    ) -> tuple[ProviderAnswer, object, tuple[str, ...]]:
         """The provider's answer, after the redirects on the way to it."""
         raw, reply = self._ask(view, upstream, dialect)
         delay = 0.0
@@ -173,7 +176,7 @@ class Visit:
             upstream = _redirected(upstream, raw.status, location)
             followed = (*followed, upstream.url)
             raw, reply = self._ask(replace(view, request=upstream), upstream, dialect)
-        return (replace(raw, delay=raw.delay + delay) if delay else raw), reply, followed
+        return (raw._replace(delay=raw.delay + delay) if delay else raw), reply, followed
 
     def _note(self, stage: str, results: list[dict[str, Any]], at: float, *, denied: bool) -> None:
         if results:
@@ -182,7 +185,7 @@ class Visit:
 
 def _failed(message: str) -> _mapping.Reading:
     """The gateway fails before it calls anyone."""
-    return _mapping.Reading(ProviderAnswer(0), _mapping.failure(500, message, exception=True), 0.0, "")
+    return _mapping.Reading(ProviderAnswer(0), _mapping.failure(500, message, exception=True), 0.0)
 
 
 def _failure(raw: ProviderAnswer) -> str:

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, Literal
 
 from portkey_testing import faults
+from portkey_testing._reply import is_number
 from portkey_testing.replies import Reply, error, error_catalogue, fault
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Chaos:
         return self._random.choice(self._replies)
 
     def __str__(self) -> str:
-        return f"chaos(rate={self.rate:g}, faults={list(self.names)!r}, leg={self.leg!r})"
+        return f"chaos(rate={self.rate!r}, faults={list(self.names)!r}, leg={self.leg!r})"
 
     @property
     def reproduce(self) -> str:
@@ -90,8 +91,10 @@ def make_chaos(*, rate: float, names: Iterable[str] | None, leg: str, seed: int)
     Raises:
         ValueError: the rate is no share, the leg is none, or there is no failure of a name.
     """
-    if not 0 <= rate <= 1:
+    if not is_number(rate) or not 0 <= rate <= 1:
         raise ValueError(f"chaos(rate=...) is a share from 0 to 1, not {rate!r}")
+    if isinstance(names, str):
+        raise TypeError(f"chaos(faults=...) takes names in a list, not the string {names!r}")
     chosen = PASSING if names is None else tuple(names)
     if not chosen:
         raise ValueError("chaos(faults=...) takes at least one name")

@@ -11,7 +11,7 @@ two seconds each take two seconds when they run side by side and four when they 
 
 The deadlines of an event loop (`asyncio.timeout`, `anyio.move_on_after`, trio's cancel scopes, and any other timer) run
 on the same time: while an answer of the fake is waited for, one that is due before it fires, at once. The loop's own
-clock is set forward for that. Loops without Python's timers, such as uvloop, keep their deadlines in real time.
+clock is set forward for that. Loops whose timers cannot be found keep their deadlines in real time.
 
 The parent is whoever used the clock last in the same context, since a context is what a new task inherits. A thread
 inherits none, unless `asyncio.to_thread` or the like started it; its parent is the main thread then.
@@ -177,6 +177,7 @@ class VirtualClock:
         self._order = count()
         self._lock = threading.Lock()
         self._furthest = 0.0
+        self._latest = self._root
 
     @property
     def now(self) -> float:
@@ -258,6 +259,16 @@ class VirtualClock:
     def _line(self) -> _Line:
         """The line of the current task or thread, started if it is new."""
         owner = _current_owner()
+        line = self._latest
+        # Mostly the same line asks again, and there is nothing to take over.
+        if line.children or line.owner is None or line.owner() is not owner:
+            line = self._settled(owner)
+        if _last_owner.get() is not line.owner:
+            _last_owner.set(line.owner)
+        return line
+
+    def _settled(self, owner: Any) -> _Line:
+        """The line of `owner` with the time of its children that have ended, started if it is new."""
         with self._lock:
             line = self._lines.get(owner)
             if line is None:
@@ -269,7 +280,7 @@ class VirtualClock:
             else:
                 line.settle()
             self._furthest = max(self._furthest, line.time)
-        _last_owner.set(ref(owner))
+            self._latest = line
         return line
 
     def _parent(self, owner: object) -> _Line:
@@ -282,11 +293,10 @@ class VirtualClock:
 
 def _current_owner() -> Any:
     """The asyncio task, trio task or thread that is running."""
-    if (asyncio := sys.modules.get("asyncio")) is not None:
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:  # no loop runs in this thread
-            task = None
+    asyncio = sys.modules.get("asyncio")
+    # Of all ways to ask whether a loop runs in this thread, the one that raises nothing: it is asked all the time.
+    if asyncio is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001  # asyncio exports it
+        task = asyncio.current_task()
         if task is not None:
             return task
     if (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_task():
@@ -317,6 +327,10 @@ def _new_timers(loop: Any) -> _Timers:
     if (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_run():
         clock = trio.lowlevel.current_clock()
         return _TrioTimers(clock) if hasattr(clock, "offset") or hasattr(clock, "jump") else _NoTimers()
+    if type(loop).__module__ == "uvloop":
+        from portkey_testing._uvloop import UvloopTimers
+
+        return UvloopTimers(loop)
     return _AsyncioTimers(loop) if hasattr(loop, "_scheduled") else _NoTimers()
 
 

@@ -8,39 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portkey_testing._application import ApplicationHandle
+from portkey_testing._blocks import block
 from portkey_testing._engine import RULES, Edition, Engine
 from portkey_testing._guardrails import external_checks
 from portkey_testing._hosted import Integration, key_behind
 from portkey_testing.clock import VirtualClock
 from portkey_testing.guard import RULE as RULE_ESCAPED
-from portkey_testing.guard import Guard, watching
+from portkey_testing.guard import Guard, guards_on_watch, host_patterns, watching
 from portkey_testing.journal import Call
 from portkey_testing.matching import AttemptView, Conditions, Handle, conditions
-from portkey_testing.replies import FaultReply
 from portkey_testing.timeline import GatewayRequest, Responder, Timeline
 
 if TYPE_CHECKING:
     from portkey_testing._recorded import CassetteGateway
-    from portkey_testing.cassettes import MatchRules, Redactor
+    from portkey_testing.cassettes import MatchRules, Recorder, Redactor, Replay
     from portkey_testing.mounts.server import Server
     from portkey_testing.mounts.transport import FakeTransport
 
 _TARGET_PATH = re.compile(r"config(\.targets\[\d+\])+")
 _RULES = RULES | {RULE_ESCAPED}
-
-
-class ApplicationHandle(Handle):
-    """Scripts for what happens between the application and the gateway.
-
-    An httpx exception stands for the wire fault that raises it, so that it arrives as the class of the library the
-    client uses.
-    """
-
-    def reply(self, *replies: object) -> Handle:
-        return super().reply(*(_as_fault(reply) for reply in replies))
-
-    def always(self, reply: object) -> Handle:
-        return super().always(_as_fault(reply))
 
 
 class FakeGateway:
@@ -51,6 +38,10 @@ class FakeGateway:
         edition: `hosted` knows saved configs, virtual keys and a default provider; `open-source` is the bare gateway.
         gateway_urls: Base URLs whose requests are the gateway's, beside all requests with Portkey's headers.
         allow_hosts: Patterns of hosts off this machine that may be reached while it is mounted, as `*.corp.example`.
+
+    Raises:
+        TypeError: the seed is no whole number, or a list is a single text.
+        ValueError: there is no such edition, a base URL is none, or a pattern could never match.
     """
 
     def __init__(
@@ -63,11 +54,14 @@ class FakeGateway:
     ) -> None:
         if edition not in ("hosted", "open-source"):
             raise ValueError(f"edition is 'hosted' or 'open-source', not {edition!r}")
+        if not isinstance(seed, int):
+            raise TypeError(f"seed is a whole number, which --portkey-seed can repeat, not {seed!r}")
         self.clock = VirtualClock()
         self._engine = Engine(seed=seed, edition=edition)
+        self._engine.fakes_mounted = guards_on_watch  # each mount has one
         self._recordings: list[CassetteGateway] = []
-        self._gateway_urls = tuple(gateway_urls)
-        self._allow_hosts = tuple(allow_hosts)
+        self._gateway_urls = _base_urls(gateway_urls)
+        self._allow_hosts = host_patterns(allow_hosts)
 
     @property
     def seed(self) -> int:
@@ -344,7 +338,7 @@ class FakeGateway:
         responder: Responder = self._recordings[-1] if self._recordings else self._engine
         return responder.respond(request, now)
 
-    @contextmanager
+    @block
     def mount(self) -> Iterator[FakeGateway]:
         """Answer every httpx and httpx2 client of the process, and verify at the end of a block that went well."""
         with self.mounted():
@@ -367,7 +361,7 @@ class FakeGateway:
 
         return FakeTransport(self, self.clock)
 
-    @contextmanager
+    @block
     def serve(self, *, host: str = "127.0.0.1", port: int = 0, time_scale: float = 1.0) -> Iterator[Server]:
         """Serve on a real port, in real time, and verify at the end of a block that went well.
 
@@ -385,7 +379,7 @@ class FakeGateway:
             yield server
         self.verify()
 
-    @contextmanager
+    @block
     def replay(
         self,
         path: str | Path,
@@ -393,7 +387,7 @@ class FakeGateway:
         rules: MatchRules | None = None,
         redactor: Redactor | None = None,
         cache: Path | None = None,
-    ) -> Iterator[None]:
+    ) -> Iterator[Replay]:
         """Answer from a recorded cassette in place of the scripts.
 
         A request the cassette has no answer to, and an interaction that was not asked for by the end of a block that
@@ -414,9 +408,9 @@ class FakeGateway:
             path, self._engine.journal, self._engine.fail, rules=rules, redactor=redactor, cache=cache
         )
         with self._answering(recorded):
-            yield
+            yield recorded.replay
 
-    @contextmanager
+    @block
     def record(
         self,
         path: str | Path,
@@ -427,7 +421,8 @@ class FakeGateway:
         redactor: Redactor | None = None,
         cache: Path | None = None,
         session: str | None = None,
-    ) -> Iterator[None]:
+        away: bool = False,
+    ) -> Iterator[Recorder]:
         """Record a cassette: send the requests of httpx and httpx2 on to the real gateway, and keep what comes back.
 
         Args:
@@ -439,6 +434,7 @@ class FakeGateway:
             redactor: What must not be written.
             cache: Folder in which to keep what a large file was parsed to.
             session: Name of the test run, the same in all of its processes.
+            away: Leave the file alone and keep what is recorded in `Recorder.luggage`.
 
         Raises:
             ValueError: the mode is none.
@@ -446,6 +442,7 @@ class FakeGateway:
         """
         from portkey_testing._recorded import RecordingGateway, miss
         from portkey_testing.cassettes import Recorder
+        from portkey_testing.cassettes.recorder import gateway_name
         from portkey_testing.mounts import live, respx
 
         urls = (*respx.GATEWAY_URLS, *self._gateway_urls, *(() if gateway is None else (gateway,)))
@@ -454,7 +451,9 @@ class FakeGateway:
             mode,
             rules=rules,
             redactor=redactor,
+            gateway="" if gateway is None else gateway_name(gateway),
             session=session,
+            away=away,
             replay_options={"on_miss": miss, "cache": cache},
         )
         with recorder:
@@ -467,7 +466,7 @@ class FakeGateway:
                 fail=self._engine.fail,
             )
             with live.watched(recording), self._answering(recording):
-                yield
+                yield recorder
 
     @contextmanager
     def _answering(self, recording: CassetteGateway) -> Iterator[None]:
@@ -500,15 +499,10 @@ class FakeGateway:
         return f"<FakeGateway {self.edition}, seed {self.seed}, {len(self.calls)} calls>"
 
 
-def _as_fault(reply: object) -> object:
-    """An httpx exception as the wire fault that raises it."""
-    from portkey_testing.faults import CATALOGUE
-
-    kind = reply if isinstance(reply, type) else type(reply)
-    if not issubclass(kind, Exception):
-        return reply
-    for fault in CATALOGUE.values():
-        if fault.raises == kind.__name__ and fault.phase != "body":
-            return FaultReply(name=fault.name)
-    known = sorted({fault.raises for fault in CATALOGUE.values() if fault.raises})
-    raise TypeError(f"{kind.__name__} is no failure a client sees before an answer; there are: {', '.join(known)}")
+def _base_urls(gateway_urls: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(gateway_urls, str):
+        raise TypeError(f"gateway_urls takes a list of base URLs, as in [{gateway_urls!r}], not a single text")
+    for url in gateway_urls:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"gateway_urls takes base URLs such as 'http://localhost:8787/v1', not {url!r}")
+    return tuple(gateway_urls)

@@ -2,12 +2,13 @@
 
 HTTP libraries may talk to this machine only: an application under test has no business on the network, and a mock that
 was forgotten must not become a bill. Everything else, such as the driver of a database, may reach private networks
-too, and is stopped at public addresses.
+too, and is stopped at public addresses. Datagrams are no connections and go where they like.
 
 What httpx and httpx2 send is judged by the mount, request by request. Here are the rest: Python's sockets, which
-urllib3, http.client and everything built on them use, and aiohttp, whose connections begin in a task of their own that
-no longer knows who asked (it is found if it was imported before the fake was mounted). What opens connections without
-Python's sockets (uvloop, a driver in C) is not seen.
+urllib3, http.client and everything built on them use, and aiohttp, which knows the name of the host where sockets only
+know an address (so it is judged by name if it was imported before the fake was mounted, and else by address). A host
+that is allowed by name is allowed at each address that the name has stood for since the fake was mounted. What opens
+connections without Python's sockets (uvloop, asyncio on Windows, a driver in C) is not seen.
 """
 
 from __future__ import annotations
@@ -15,37 +16,33 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
-from types import FrameType
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
+from portkey_testing._frames import call_site, comes_from_http, frames, root
 from portkey_testing._patching import InPlace, Patches
 from portkey_testing.failures import EscapedRequest
 
 RULE: Final = "escaped_requests"
 """The name by which a test switches the guard off."""
 
-_HTTP: Final = frozenset(
-    {"aiohappyeyeballs", "aiohttp", "http", "httpcore", "httpcore2", "httpx", "httpx2", "requests", "urllib3"}
-)
-"""Libraries that are held to this machine."""
+IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-LIBRARIES: Final = _HTTP | {
-    *("portkey_client", "portkey_testing", "respx", "openai", "anthropic", "portkey_ai", "urllib"),
-    *("anyio", "asyncio", "concurrent", "contextlib", "selectors", "socket", "ssl", "threading", "trio", "uvloop"),
-}
-"""Top-level modules whose frames stand between a test and the network, and tell its author nothing."""
+
+_OF_MOUNTED: Final = "name its base URL in the ini option portkey_gateway_urls or in FakeGateway(gateway_urls=...)"
+_OF_OTHERS: Final = "the fake that httpx and httpx2 find by themselves is within reach of others through fake.serve()"
 
 
 class Guard:
     """What one fake lets through.
 
     Args:
-        allow_hosts: Patterns of host names and addresses that may be reached, such as `*.corp.example`.
+        allow_hosts: Patterns of host names and addresses that may be reached, as `host_patterns` gives them.
         report: Told about each failure, since the application may swallow the one that is raised.
         is_off: Whether the test has switched the guard off.
     """
@@ -53,52 +50,79 @@ class Guard:
     def __init__(
         self, allow_hosts: Iterable[str], report: Callable[[EscapedRequest], None], is_off: Callable[[], bool]
     ) -> None:
-        self._allow_hosts = tuple(allow_hosts)
+        self._patterns = tuple(allow_hosts)
         self._report = report
         self._is_off = is_off
 
-    def hold_http(self, what: str, host: str) -> None:
-        """Judge a connection of an HTTP library; `what` describes it.
+    def hold_http(self, what: str, host: str, names: Iterable[str] = (), *, is_mounted: bool = True) -> None:
+        """Judge a connection of an HTTP library.
+
+        Args:
+            what: Describes it.
+            host: Where it leads: a name or an address.
+            names: What that address has been looked up as.
+            is_mounted: The fake answers what that library sends to a gateway.
 
         Raises:
             EscapedRequest: it would leave this machine.
         """
         if not _is_this_machine(host):
-            self._hold(what, host)
+            self._hold(what, host, names, _OF_MOUNTED if is_mounted else _OF_OTHERS)
 
-    def hold_socket(self, what: str, host: str) -> None:
-        """Judge a connection of anything else.
+    def hold_socket(self, what: str, host: str, names: Iterable[str] = ()) -> None:
+        """Judge a connection of anything else; the arguments are those of `hold_http`, and `host` is an address.
 
         Raises:
             EscapedRequest: it would reach a public address.
         """
-        if _is_public(host):
-            self._hold(what, host)
+        address = _address(host)
+        if address is not None and address.is_global:
+            self._hold(what, host, names, _OF_OTHERS)
 
-    def _hold(self, what: str, host: str) -> None:
+    def _hold(self, what: str, host: str, names: Iterable[str], if_gateway: str) -> None:
+        known = [*names, host]
         if (
-            is_open_for_recording()
+            _OPEN_FOR_RECORDING.get()
+            or _JUDGED.get()
             or self._is_off()
-            or any(fnmatchcase(host.lower(), pattern.lower()) for pattern in self._allow_hosts)
+            or any(fnmatchcase(_plain(name), pattern) for name in known for pattern in self._patterns)
+            or _over_unix_socket()
         ):
             return
         failure = EscapedRequest(
             f"{what} would leave this machine, and a test with the fake gateway must not. It comes from {call_site()}. "
-            "Mock that service, for example with respx_mock. If it is a gateway of yours, name its base URL in the ini "
-            f"option portkey_gateway_urls or in FakeGateway(gateway_urls=...). To let it pass, name {host!r} in "
-            "portkey_allow_hosts or in allow_hosts=..., or switch the guard off with "
+            f"Mock that service, for example with respx_mock. If it is a gateway of yours, {if_gateway}. To let it "
+            f"pass, name {known[0]!r} in portkey_allow_hosts or in allow_hosts=..., or switch the guard off with "
             f"fake.allow({RULE!r})."
         )
         self._report(failure)
         raise failure
 
 
-def call_site() -> str:
-    """File and line of the nearest frame that belongs to no library."""
-    for frame in _stack():
-        if _root(frame) not in LIBRARIES:
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    return f"a task or thread of its own ({threading.current_thread().name})"
+def host_patterns(allow_hosts: Iterable[str]) -> tuple[str, ...]:
+    """Patterns of hosts, checked and spelt as they are compared.
+
+    Raises:
+        TypeError: it is a single text.
+        ValueError: a pattern is more than a host, such as a URL, and would never match.
+    """
+    if isinstance(allow_hosts, str):
+        raise TypeError(f"allow_hosts takes a list of patterns, as in [{allow_hosts!r}], not a single text")
+    return tuple(_pattern(host) for host in allow_hosts)
+
+
+def _pattern(host: str) -> str:
+    if "/" in host or host.count(":") == 1:  # more than one is an IPv6 address
+        raise ValueError(
+            "allow_hosts takes patterns of host names or addresses, such as '*.corp.example' or '10.*', without "
+            f"scheme, port, path or mask; not {host!r}"
+        )
+    return _plain(host)
+
+
+def _plain(host: str) -> str:
+    """A name as it is compared: in lower case, and without the dot that ends an absolute one."""
+    return host.lower().rstrip(".")
 
 
 # Requests to the real gateway, while a cassette is recorded
@@ -123,95 +147,175 @@ def is_open_for_recording() -> bool:
 
 # Where the guards stand
 
+_JUDGED: Final = ContextVar("portkey_testing_judged", default=False)
+"""Whether this task connects for a request that may go where it goes."""
+
 
 def watching(guard: Guard) -> AbstractContextManager[None]:
     """Let `guard` judge the connections of the process until the block is left; the latest one judges."""
     return _ON_WATCH.entered(guard)
 
 
+def guards_on_watch() -> int:
+    """How many there are; only the latest judges."""
+    return _ON_WATCH.count
+
+
 def _patch(patches: Patches) -> None:
-    _patch_socket_method(patches, "connect")
-    _patch_socket_method(patches, "connect_ex")
-    look_up = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        # Looking a name up is harmless for others, but an HTTP library is about to connect to it.
-        if isinstance(host, str) and _comes_from_http():
-            _judge(Guard.hold_http, f"a connection to {host}", host)
-        return look_up(host, *args, **kwargs)
-
-    patches.replace(socket, "getaddrinfo", getaddrinfo)
+    names = _Names(socket.getaddrinfo)
+    patches.replace(socket, "getaddrinfo", names.getaddrinfo)
+    for name in ("connect", "connect_ex"):
+        patches.replace(socket.socket, name, _connecting(getattr(socket.socket, name), names))
+    if (http_client := sys.modules.get("http.client")) is not None:
+        _patch_http_client(patches, http_client)
     if (aiohttp := sys.modules.get("aiohttp")) is not None:
         _patch_aiohttp(patches, aiohttp)
 
 
-def _patch_socket_method(patches: Patches, name: str) -> None:
-    original = getattr(socket.socket, name)
+class _Names:
+    """What names have been looked up, and the addresses they stand for.
 
+    Args:
+        look_up: The original `socket.getaddrinfo`.
+    """
+
+    def __init__(self, look_up: Callable[..., Any]) -> None:
+        self._look_up = look_up
+        self._names: dict[str, dict[str, None]] = {}
+
+    def getaddrinfo(self, host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = _decoded(host)
+        # Looking a name up is harmless for others, but an HTTP library is about to connect to it.
+        if name and comes_from_http():
+            _judge(_hold_http, f"a connection to {name}", name)
+        found = self._look_up(host, *args, **kwargs)
+        if name:
+            for family, _, _, _, address in found:
+                if family in _INTERNET:
+                    self._names.setdefault(address[0], {})[name] = None
+        return found
+
+    def of(self, address: str) -> list[str]:
+        """What an address has been looked up as, the latest last."""
+        return [name for name in self._names.get(address, ()) if name != address]
+
+    def addresses(self, host: str, family: int) -> list[str]:
+        """The addresses of a host; none if there are none, as connecting will say."""
+        if _address(host) is not None:
+            return [host]
+        try:
+            return [address[0] for *_, address in self._look_up(host, None, family, socket.SOCK_STREAM)]
+        except OSError:
+            return []
+
+
+_INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
+
+
+def _connecting(original: Callable[..., Any], names: _Names) -> Callable[..., Any]:
     def connect(self: socket.socket, address: Any, /) -> Any:
-        if self.family in {socket.AF_INET, socket.AF_INET6} and self.type & socket.SOCK_STREAM:
-            host, port = address[:2]
-            hold = Guard.hold_http if _comes_from_http() else Guard.hold_socket
+        if self.family in _INTERNET and self.type & socket.SOCK_STREAM and isinstance(address, tuple):
             try:
-                _judge(hold, f"a connection to {host}, port {port},", host)
+                _judge_connection(names, self.family, *address[:2])
             except EscapedRequest:
                 self.close()  # not every caller does: asyncio leaves it to the garbage collector
                 raise
         return original(self, address)
 
-    patches.replace(socket.socket, name, connect)
+    return connect
+
+
+def _judge_connection(names: _Names, family: int, host: Any = "", port: Any = 0) -> None:
+    name = _decoded(host)
+    hold = _hold_http if comes_from_http() else Guard.hold_socket
+    for address in names.addresses(name, family):
+        known = [name] if name != address else names.of(address)
+        shown = f"{known[-1]} ({address})" if known else address
+        _judge(hold, f"a connection to {shown}, port {port},", address, known[::-1])
+
+
+def _patch_http_client(patches: Patches, http_client: Any) -> None:
+    """Requests through a proxy: it may be on this machine, and what it is asked for is not."""
+    connection = http_client.HTTPConnection
+    put, tunnel = connection.putrequest, connection.set_tunnel
+
+    def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        if url.startswith(("http://", "https://")) and (host := urlsplit(url).hostname):
+            _judge(_hold_http, f"{method} {url}, through a proxy,", host)
+        return put(self, method, url, *args, **kwargs)
+
+    def set_tunnel(self: Any, host: str, port: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        _judge(_hold_http, f"a connection to {host}, through a proxy,", host)
+        return tunnel(self, host, port, *args, **kwargs)
+
+    patches.replace(connection, "putrequest", putrequest)
+    patches.replace(connection, "set_tunnel", set_tunnel)
 
 
 def _patch_aiohttp(patches: Patches, aiohttp: Any) -> None:
     original = aiohttp.TCPConnector.connect
 
     async def connect(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        _judge(Guard.hold_http, f"{request.method} {request.url}", request.url.host or "")
-        return await original(self, request, *args, **kwargs)
+        _judge(_hold_http, f"{request.method} {request.url}", request.url.host or "")
+        # Its resolver may look names up without Python's, and it keeps what it has found.
+        token = _JUDGED.set(True)
+        try:
+            return await original(self, request, *args, **kwargs)
+        finally:
+            _JUDGED.reset(token)
 
     patches.replace(aiohttp.TCPConnector, "connect", connect)
 
 
+_hold_http: Final = partial(Guard.hold_http, is_mounted=False)
 _ON_WATCH: Final = InPlace[Guard](_patch)
 
 
-def _judge(hold: Callable[[Guard, str, str], None], what: str, host: str) -> None:
+def _judge(hold: Callable[..., None], what: str, host: str, names: Iterable[str] = ()) -> None:
     guard = _ON_WATCH.latest
     if guard is not None:
-        hold(guard, what, host)
+        hold(guard, what, host, names)
 
 
-def _comes_from_http() -> bool:
-    return any(_root(frame) in _HTTP for frame in _stack())
+# Hosts
 
 
-def _stack() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.currentframe is the same and costs its import
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _root(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+def _decoded(host: Any) -> str:
+    """A host as text; anyio looks names up as bytes."""
+    return host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else host or ""
 
 
 def _is_this_machine(host: str) -> bool:
     address = _address(host)
     if address is not None:
-        return address.is_loopback or address.is_unspecified
-    return host == "localhost" or host.endswith(".localhost")
+        return address.is_loopback or address.is_unspecified or _is_own(address)
+    name = _plain(host)
+    return name in {"", "localhost", _plain(socket.gethostname())} or name.endswith(".localhost")
 
 
-def _is_public(host: str) -> bool:
-    """Whether an address, or the one a name stands for, is reached over the internet."""
-    address = _address(host)
-    if address is None:
-        address = _address(socket.gethostbyname(host))
-    return address is not None and address.is_global
+def _is_own(address: IPAddress) -> bool:
+    """Whether it is an address of this machine's in some network: only those can be listened on."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _over_unix_socket() -> bool:
+    """Whether a transport of httpx sends this to a socket in the file system, whatever host its URL names."""
+    pools = (
+        frame.f_locals.get(name)
+        for frame in frames()
+        if root(frame) in {"respx", "portkey_testing"}
+        for name in ("self", "pool")
+    )
+    return any(isinstance(getattr(pool, "_uds", None), str) for pool in pools)
+
+
+def _address(host: str) -> IPAddress | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

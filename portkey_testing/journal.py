@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
 
 from portkey_testing._conversation import ToolExchange, messages_of, tool_exchanges
 from portkey_testing.timeline import Ending, GatewayRequest
@@ -23,8 +24,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(NamedTuple):
     """What the gateway sent to a provider.
 
     Attributes:
@@ -64,10 +64,10 @@ class Attempt:
         target: Path of the target in the config, as in `x-portkey-last-used-option-index`.
         number: Which attempt at this target, from 1.
         request: What was sent; empty when a cassette is replayed, which knows the gateway's answer only.
+        answered_by: What answered: a reply, or words.
         status: What the gateway made of the answer; 408 for a timeout, 500 for a broken connection.
         failure: What kept the provider from answering, such as `timeout 500 ms` or `connection refused`; else empty.
         cause: Why the gateway did not stop here; empty where it did.
-        reply: What answered, as the test wrote it.
         started: Seconds on the clock.
         duration: Seconds until the response headers, or the failure.
         mapping_recorded: The gateway's mapping of this provider is proven by recordings of it.
@@ -79,13 +79,18 @@ class Attempt:
     number: int
     request: UpstreamRequest
     status: int
-    reply: str
+    answered_by: object
     started: float
     duration: float
     failure: str = ""
     cause: str = ""
     mapping_recorded: bool = True
     redirects: tuple[str, ...] = ()
+
+    @property
+    def reply(self) -> str:
+        """What answered, as the test wrote it."""
+        return str(self.answered_by)
 
 
 @dataclass(slots=True)
@@ -154,25 +159,34 @@ class Route:
         return list(tried.values())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CallRequest:
-    """What the application sent.
+    """What the application sent, taken apart where somebody looks: most calls of a test are never looked at.
 
     Attributes:
-        method: HTTP method.
-        path: Path of the URL.
-        headers: Names in lower case.
-        body: The JSON body; the text where it is not JSON, None where there is none.
+        http: The request as it came.
     """
 
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: Any
+    http: GatewayRequest
 
-    @classmethod
-    def of(cls, request: GatewayRequest) -> CallRequest:
-        return cls(request.method, request.path, request.headers, _decoded(request.body))
+    @property
+    def method(self) -> str:
+        return self.http.method
+
+    @property
+    def path(self) -> str:
+        """The path of the URL."""
+        return self.http.path
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case."""
+        return self.http.headers
+
+    @cached_property
+    def body(self) -> Any:
+        """The JSON body; the text where it is not JSON, None where there is none."""
+        return _decoded(self.http.body) if self.http.body else None
 
     @property
     def model(self) -> str | None:
@@ -195,7 +209,7 @@ class Call:
         number: Which call of this fake, from 1.
         request: What the application sent.
         started: Seconds on the clock.
-        response: The decoded JSON answer; None for a stream, or if none came.
+        content: The body of the answer as it was sent; None for a stream, or if none came.
         status: Status of the answer; None if none came.
         error: What was raised in place of an answer, or within it.
         chunks: Events delivered, for a stream.
@@ -203,14 +217,14 @@ class Call:
         duration: Seconds until the answer was read, closed or broken; None while it is still open.
         closed_early: The application hung up before the end of the answer.
         broke_off: The answer ended before it was complete.
-        response_headers: Headers of the answer, names in lower case.
+        answer_headers: Headers of the answer as they were sent.
         received: The bytes that were delivered of an answer scripted to break off; empty for any other.
     """
 
     number: int
     request: CallRequest
     started: float
-    response: Any = None
+    content: bytes | None = field(default=None, repr=False)
     status: int | None = None
     error: BaseException | None = None
     chunks: int = 0
@@ -218,8 +232,21 @@ class Call:
     duration: float | None = None
     closed_early: bool = False
     broke_off: bool = False
-    response_headers: Mapping[str, str] = field(default_factory=dict)
+    answer_headers: Sequence[tuple[str, str]] = ()
     received: list[bytes] = field(default_factory=list, repr=False)
+    _response: Any = field(default=None, init=False, repr=False)
+
+    @property
+    def response(self) -> Any:
+        """The JSON of the answer; the text where it is not JSON, None for a stream, or if none came."""
+        if self._response is None and self.content is not None:
+            self._response = _decoded(self.content)
+        return self._response
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """Headers of the answer, names in lower case."""
+        return {name.lower(): value for name, value in self.answer_headers}
 
     @property
     def partial_text(self) -> str:
@@ -258,7 +285,7 @@ class Journal:
         self.calls: list[Call] = []
 
     def open(self, request: GatewayRequest, now: float) -> Call:
-        call = Call(len(self.calls) + 1, CallRequest.of(request), now)
+        call = Call(len(self.calls) + 1, CallRequest(request), now)
         self.calls.append(call)
         return call
 
@@ -365,8 +392,6 @@ def _brief(text: str, width: int = 100) -> str:
 
 
 def _decoded(body: bytes) -> Any:
-    if not body:
-        return None
     try:
         return json.loads(body)
     except ValueError:

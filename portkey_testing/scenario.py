@@ -24,6 +24,7 @@ Whatever is wrong is said with file, line and field.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import yaml
 
 from portkey_testing import replies
+from portkey_testing.cassettes import CassetteError
 from portkey_testing.matching import Handle
 from portkey_testing.replies import Answer, Reply, as_reply
 
@@ -64,14 +66,19 @@ _TOP: Final = frozenset(
     ("portkey_scenario", "allow", "saved_configs", "virtual_keys", "default_provider", "chaos", "scripts", "gateway")
 )
 _MODIFIERS: Final = frozenset(
-    ("delayed", "streamed", "cut", "damaged", "with_usage", "with_headers", "times", "finished")
+    ("delayed", "streamed", "cut", "damaged", "with_usage", "with_headers", "times", "finished", "with_logprobs")
 )
+_OF_ANSWERS: Final = frozenset(("finished", "with_logprobs"))
 
 Path_: TypeAlias = tuple[str | int, ...]
 
 
 class ScenarioError(ValueError):
     """A scenario file is wrong; the text names file, line and field."""
+
+
+def _line_of(error: yaml.MarkedYAMLError) -> int:
+    return 1 if error.problem_mark is None else error.problem_mark.line + 1
 
 
 class _Document:
@@ -82,13 +89,18 @@ class _Document:
         try:
             text = path.read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=yaml.CSafeLoader)
-            self.value = yaml.load(text, Loader=yaml.CSafeLoader)
         except (OSError, UnicodeDecodeError) as cause:
             raise ScenarioError(f"{path}: the scenario cannot be read: {cause}") from cause
+        except yaml.MarkedYAMLError as cause:
+            raise ScenarioError(f"{path}:{_line_of(cause)}: this is no YAML: {cause.problem or cause}") from cause
         except yaml.YAMLError as cause:
             raise ScenarioError(f"{path}: this is no YAML: {cause}") from cause
         self._lines: dict[Path_, int] = {}
-        self._note(node, ())
+        self._note(node, (), ())
+        try:
+            self.value = yaml.load(text, Loader=yaml.CSafeLoader)
+        except yaml.MarkedYAMLError as cause:  # a tag that YAML has not, a key that is a list
+            raise ScenarioError(f"{path}:{_line_of(cause)}: this is no YAML: {cause.problem or cause}") from cause
 
     def error(self, place: Path_, problem: object) -> ScenarioError:
         """What is wrong with the field at `place`."""
@@ -96,15 +108,49 @@ class _Document:
         field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
         return ScenarioError(f"{self.path}:{line}: {field or 'the scenario'}: {problem}")
 
-    def _note(self, node: Any, place: Path_) -> None:
+    def _note(self, node: Any, place: Path_, above: tuple[Any, ...]) -> None:
+        """Note the lines of everything in a node that stands below the nodes `above`.
+
+        Raises:
+            ScenarioError: a field stands there twice, or an alias leads back to where it stands.
+        """
         self._lines[place] = 1 if node is None else node.start_mark.line + 1
+        if any(node is one for one in above):
+            raise self.error(place, "this alias stands for something that it is a part of")
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                self._note(value, (*place, str(key.value)))
-                self._lines[(*place, str(key.value))] = key.start_mark.line + 1
+                there = (*place, str(key.value))
+                line, first = key.start_mark.line + 1, self._lines.get(there)
+                if first is not None:
+                    self._lines[there] = line
+                    raise self.error(there, f"this field stands here a second time, first on line {first}")
+                self._note(value, there, (*above, node))
+                self._lines[there] = line
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
-                self._note(value, (*place, index))
+                self._note(value, (*place, index), (*above, node))
+
+    def named(self, value: object, place: Path_) -> Mapping[str, Any]:
+        """A mapping with any fields; nothing is none.
+
+        Raises:
+            ScenarioError: it is no mapping.
+        """
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise self.error(place, f"a mapping is wanted here, not {value!r:.80}")
+        return value
+
+    def string(self, value: object, place: Path_) -> str:
+        """A string.
+
+        Raises:
+            ScenarioError: it is none.
+        """
+        if not isinstance(value, str):
+            raise self.error(place, f"a string is wanted here, not {value!r:.80}")
+        return value
 
     def mapping(self, value: object, place: Path_, known: Iterable[str]) -> Mapping[str, Any]:
         """A mapping with no other fields than the known ones.
@@ -140,7 +186,7 @@ class _Document:
             return make()
         except ScenarioError:
             raise
-        except (TypeError, ValueError, LookupError, re.error) as cause:
+        except (TypeError, ValueError, LookupError, CassetteError, re.error) as cause:
             raise self.error(place, cause) from cause
 
 
@@ -152,16 +198,17 @@ def load(fake: FakeGateway, path: str | Path) -> None:
     """
     document = _Document(Path(path))
     top = document.mapping(document.value, (), _TOP)
-    if top.get("portkey_scenario") != VERSION:
+    version = top.get("portkey_scenario")
+    if version != VERSION or isinstance(version, bool):
         raise document.error(("portkey_scenario",), f"this must be {VERSION}, not {top.get('portkey_scenario')!r}")
     for rule in document.items(top.get("allow") or [], ("allow",)):
         document.made(("allow",), partial(fake.allow, rule))
-    for config_id, config in (top.get("saved_configs") or {}).items():
-        fake.saved_config(config_id, config)
-    for key, provider in (top.get("virtual_keys") or {}).items():
-        fake.virtual_key(key, provider=provider)
+    for config_id, config in document.named(top.get("saved_configs"), ("saved_configs",)).items():
+        fake.saved_config(config_id, document.named(config, ("saved_configs", config_id)))
+    for key, provider in document.named(top.get("virtual_keys"), ("virtual_keys",)).items():
+        fake.virtual_key(key, provider=document.string(provider, ("virtual_keys", key)))
     if top.get("default_provider") is not None:
-        fake.default_provider(top["default_provider"])
+        fake.default_provider(document.string(top["default_provider"], ("default_provider",)))
     if top.get("chaos") is not None:
         given = document.mapping(top["chaos"], ("chaos",), ("rate", "faults", "leg"))
         document.made(("chaos",), lambda: fake.chaos(**given))
@@ -191,6 +238,8 @@ def _scripted(document: _Document, handle: Handle, fields: Mapping[str, Any], pl
 
 def _reply(document: _Document, value: object, place: Path_) -> Reply:
     """A reply: a plain value, or a mapping of its kind to what it takes, with its modifiers."""
+    if isinstance(value, list):
+        return _parts(document, value, place)
     if not isinstance(value, Mapping):
         found: Reply = document.made(place, lambda: as_reply(value))
         return found
@@ -208,8 +257,10 @@ def _reply(document: _Document, value: object, place: Path_) -> Reply:
 
 
 def _modified(reply: Reply, name: str, value: Any) -> Reply:
-    if name == "finished" and not isinstance(reply, Answer):
-        raise TypeError(f"only what a model says has a finish reason, not {reply}")
+    if name in _OF_ANSWERS and not isinstance(reply, Answer):
+        raise TypeError(f"only what a model says can be {name.replace('_', ' ')}, not {reply}")
+    if name == "with_logprobs" and isinstance(reply, Answer):
+        return reply.with_logprobs(*map(tuple, value))
     modify = getattr(reply, name)
     takes_keywords = name in ("streamed", "cut", "with_usage")
     if takes_keywords and not isinstance(value, Mapping):
@@ -225,8 +276,17 @@ def _tool_call(document: _Document, value: Any, place: Path_) -> Reply:
 
 
 def _parts(document: _Document, value: Any, place: Path_) -> Reply:
-    made = [_reply(document, item, (*place, index)) for index, item in enumerate(document.items(value, place))]
-    return as_reply(made)
+    return as_reply(_replies(document, value, place))
+
+
+def _replies(document: _Document, value: Any, place: Path_) -> list[Reply]:
+    return [_reply(document, item, (*place, index)) for index, item in enumerate(document.items(value, place))]
+
+
+def _audio(document: _Document, value: Any, place: Path_) -> Reply:
+    given = document.mapping(value, place, ("transcript", "data"))
+    written = document.string(given.get("data", ""), (*place, "data"))
+    return replies.audio(given.get("transcript", ""), base64.b64decode(written, validate=True))
 
 
 def _error(document: _Document, value: Any, place: Path_) -> Reply:
@@ -245,6 +305,8 @@ def _status(document: _Document, value: Any, place: Path_) -> Reply:
 
 def _native(document: _Document, value: Any, place: Path_) -> Reply:
     given = dict(document.mapping(value, place, ("body", "status", "content_type", "events", "gap")))
+    if "events" in given:
+        document.items(given["events"], (*place, "events"))
     return replies.native(given.pop("body", None), **given)
 
 
@@ -260,8 +322,9 @@ _KINDS: Final[Mapping[str, Callable[[_Document, Any, Path_], Reply]]] = {
     "reasoning": lambda _document, value, _place: replies.reasoning(value),
     "parsed": lambda _document, value, _place: replies.parsed(value),
     "completion": lambda _document, value, _place: replies.completion(value),
-    "chunks": lambda _document, value, _place: replies.chunks(*value),
-    "choices": lambda _document, value, _place: replies.choices(*value),
+    "chunks": lambda document, value, place: replies.chunks(*document.items(value, place)),
+    "choices": lambda document, value, place: replies.choices(*_replies(document, value, place)),
+    "audio": _audio,
     "fault": lambda _document, value, _place: replies.fault(value),
     "tool_call": _tool_call,
     "parts": _parts,

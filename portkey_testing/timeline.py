@@ -7,16 +7,15 @@ async, in virtual or in real time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 Outcome = Literal["complete", "closed", "cut"]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """How long the client is willing to wait, in seconds; None is for ever."""
 
     connect: float | None = None
@@ -25,8 +24,7 @@ class Timeouts:
     pool: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayRequest:
+class GatewayRequest(NamedTuple):
     """One HTTP request as it reached the gateway.
 
     Attributes:
@@ -41,7 +39,7 @@ class GatewayRequest:
     url: str
     headers: Mapping[str, str]
     body: bytes = b""
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = Timeouts()
 
     @property
     def path(self) -> str:
@@ -78,7 +76,20 @@ class Cut(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Events:
+    """Frames of which each is known to be one whole event, and none a cut: nobody has to look for where events end.
+
+    Attributes:
+        frames: The frames; they can be taken once only.
+    """
+
+    frames: Iterator[Frame | Cut]
+
+    def __iter__(self) -> Iterator[Frame | Cut]:
+        return self.frames
+
+
+class Ending(NamedTuple):
     """How the playing of one timeline ended.
 
     Attributes:
@@ -94,8 +105,7 @@ class Ending:
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(NamedTuple):
     """A whole answer, its timing included.
 
     Attributes:

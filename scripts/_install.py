@@ -30,13 +30,17 @@ def main() -> int:
     parser.add_argument("--venv", default=".venv", help="folder of the environment, relative to the project")
     parser.add_argument("--python", default=sys.executable, help="interpreter to make a missing environment with")
     parser.add_argument("--floor", action="store_true", help="the lowest versions of the dependencies, not the newest")
+    parser.add_argument("--beside", metavar="VENV", help="see all of that environment, and install the groups alone")
     options = parser.parse_args()
 
     try:
-        # The lock is for two terminals on a fresh clone: the second waits, and finds the work done.
-        with (ROOT / "pyproject.toml").open() as locked:
+        # The lock is for two terminals on a fresh clone: the second waits, and finds the work done. Beside the
+        # environment, not within it, since that may be made anew.
+        with (ROOT / f"{options.venv}.lock").open("w") as locked:
             fcntl.flock(locked, fcntl.LOCK_EX)
-            update(ROOT / options.venv, python=options.python, groups=set(options.groups), floor=options.floor)
+            beside = None if options.beside is None else ROOT / options.beside
+            groups = set(options.groups)
+            update(ROOT / options.venv, python=options.python, groups=groups, floor=options.floor, beside=beside)
     except SetupError as error:
         print(f"scripts: {error}", file=sys.stderr)
         return 1
@@ -47,8 +51,10 @@ class SetupError(Exception):
     """The environment cannot be made; the text is one line for a person."""
 
 
-def update(venv: Path, *, python: str, groups: set[str], floor: bool) -> None:
+def update(venv: Path, *, python: str, groups: set[str], floor: bool, beside: Path | None = None) -> None:
     """Create the environment where it is missing or broken, and install where the stamp of the last time differs.
+
+    One beside another sees all of that, and has only its groups itself, in versions of its own: made in seconds.
 
     Raises:
         SetupError: venv or pip failed.
@@ -61,7 +67,10 @@ def update(venv: Path, *, python: str, groups: set[str], floor: bool) -> None:
 
     if not alive:
         print(f"scripts: making {venv.name} with {python}", file=sys.stderr)
-        _run([python, "-m", "venv", "--clear", str(venv)], log=None, what=f"python -m venv cannot make {venv.name}")
+        options = ["--clear"] if beside is None else ["--clear", "--without-pip"]
+        _run([python, "-m", "venv", *options, str(venv)], log=None, what=f"python -m venv cannot make {venv.name}")
+        if beside is not None:
+            _see(venv, beside)
 
     groups |= held or set()  # what another script wanted before stays
     stamp.unlink(missing_ok=True)
@@ -69,15 +78,23 @@ def update(venv: Path, *, python: str, groups: set[str], floor: bool) -> None:
     wanted = venv / "requirements.txt"
     wanted.write_text("\n".join(requirements(project(), groups=sorted(groups), floor=floor)) + "\n", encoding="utf-8")
     log = venv / "pip.log"
+    inside = str(venv / "bin" / "python")
+    pip = [inside, "-m", "pip"] if beside is None else [str(beside / "bin" / "python"), "-m", "pip", "--python", inside]
+    ours = ["--editable", f"{ROOT}[testing]"] if beside is None else []
     _run(
-        [
-            *(str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
-            *("--editable", f"{ROOT}[testing]", "--requirement", str(wanted)),
-        ],
+        [*pip, "install", "--disable-pip-version-check", "--no-input", *ours, "--requirement", str(wanted)],
         log=log,
         what=f"pip cannot install what pyproject.toml asks for (no network? all pip said is in {log})",
     )
     stamp.write_text("\n".join([fingerprint(venv, floor=floor), *sorted(groups)]), encoding="utf-8")
+
+
+def _see(venv: Path, other: Path) -> None:
+    """Let an environment see what another has, after what it has itself."""
+    (packages,) = venv.glob("lib/python*/site-packages")
+    seen = other / packages.relative_to(venv)
+    # The project is named too, since what the other's own .pth files add is not seen.
+    (packages / "beside.pth").write_text(f"{seen}\n{ROOT}\n", encoding="utf-8")
 
 
 def project() -> Project:

@@ -44,7 +44,42 @@ def test_the_fixture(portkey_fake):
     pass
 """
 
-# With the testing extra: the first test that a newcomer writes, sync and async, streamed and not.
+# With the testing extra: the command, which needs nothing but what is installed
+DEMO = ("-m", "portkey_testing.cli", "demo")
+
+# ... the same first tests beside the plugins that many have
+BESIDE = ("pytest-asyncio==1.5.0", "pytest-randomly==5.1.0")  # exact, as in pyproject.toml
+ASYNCIO_TESTS = """
+import asyncio
+
+import pytest
+from portkey_client import AsyncPortkey
+
+CALL = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def ask():
+    async with AsyncPortkey(api_key="k", provider="openai") as client:
+        return (await client.chat.completions.create(**CALL)).choices[0].message.content
+
+
+@pytest.mark.asyncio
+async def test_answer(portkey_fake):
+    portkey_fake.reply("hello")
+    assert await ask() == "hello"
+
+
+@pytest.mark.asyncio
+async def test_swallowed(portkey_fake):
+    await asyncio.gather(ask(), return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_unused(portkey_fake):
+    portkey_fake.reply("hello")
+"""
+
+# ... and the first test that a newcomer writes, sync and async, streamed and not.
 FIRST_TESTS = """
 import asyncio
 
@@ -117,11 +152,11 @@ class Environment:
             print(done.stdout)
             fail(f"expected exit {status} and {says!r}, got exit {done.returncode}")
 
-    def pytest(self, source: str, *, status: int = 0, says: str = "") -> None:
+    def pytest(self, source: str, *options: str, status: int = 0, says: str = "") -> None:
         """Run one test file, warnings being errors."""
         test = self.folder / "test_smoke.py"
         test.write_text(source, encoding="utf-8")
-        self.run("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", str(test), status=status, says=says)
+        self.run("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *options, str(test), status=status, says=says)
 
 
 def main() -> None:
@@ -178,8 +213,9 @@ def check_base_install(base: Environment, wheel: Path) -> None:
     base.pip(str(wheel))
     step("base install: the client works alone")
     base.run("-W", "error", "-c", CLIENT_ALONE)
-    step("base install: the fake gateway says what to install")
+    step("base install: the fake gateway and the command say what to install")
     base.run("-W", "error", "-c", TESTING_WITHOUT_EXTRA, says=INSTALL_HINT)
+    base.run("-W", "error", *DEMO, status=2, says=INSTALL_HINT)
 
     base.pip("pytest")
     step("base install beside pytest: pytest runs, with the plugin registered")
@@ -195,6 +231,13 @@ def check_testing_install(testing: Environment, wheel: Path) -> None:
     testing.pytest(FIRST_TESTS, says="3 passed")
     step("testing install: an unscripted request fails the test")
     testing.pytest(UNSCRIPTED, status=1, says="1 failed")
+    step("testing install: the demo runs from the wheel alone")
+    testing.run("-W", "error", *DEMO, says="Virtual time: 2.20 s")
+
+    testing.pip(*BESIDE)
+    step("testing install beside pytest-asyncio and pytest-randomly: failures are told all the same")
+    scope = "asyncio_default_fixture_loop_scope=function"  # pytest-asyncio wants to be told
+    testing.pytest(ASYNCIO_TESTS, "-o", scope, status=1, says="2 failed, 1 passed")
 
 
 def step(what: str) -> None:

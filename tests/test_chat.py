@@ -127,6 +127,20 @@ def test_values_with_a_natural_json_form_have_it(side: Side) -> None:
     }
 
 
+class _Unshowable:
+    """Has no JSON, nor a `repr()`."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+def _looped() -> dict[str, Any]:
+    """A mapping that holds itself."""
+    loop: dict[str, Any] = {}
+    loop["a"] = loop
+    return loop
+
+
 @sides
 @pytest.mark.parametrize(
     ("params", "param", "words"),
@@ -137,7 +151,12 @@ def test_values_with_a_natural_json_form_have_it(side: Side) -> None:
         ({"messages": 3}, "messages", ["int 3"]),
         ({"messages": ["hi"]}, "messages[0]", ["a mapping or a model", "str 'hi'"]),
         ({"messages": [*MESSAGES, 3]}, "messages[1]", ["int 3"]),
+        ({"messages": [BaseModel]}, "messages[0]", ["a mapping or a model", "BaseModel"]),
         ({"model": None}, "model", ["a str", "None"]),
+        ({"model": 4}, "model", ["a str", "int 4"]),
+        ({"extra_body": {"model": ["m"]}}, "model", ["a str", "list ['m']"]),
+        ({"stream": "true"}, "stream", ["a bool", "str 'true'"]),
+        ({"stream": 1}, "stream", ["a bool", "int 1"]),
         ({"temperature": float("nan")}, "temperature", ["nan is not a JSON number"]),
         ({"tools": [{"x": [1, float("inf")]}]}, "tools[0].x[1]", ["inf"]),
         ({"messages": [{"role": "user", "content": {1, 2}}]}, "messages[0].content", ["set", "no JSON"]),
@@ -146,6 +165,11 @@ def test_values_with_a_natural_json_form_have_it(side: Side) -> None:
         ({"response_format": BaseModel}, "response_format", ["ModelMetaclass", "no JSON"]),
         ({"tools": object()}, "tools", ["object"]),
         ({"metadata": {(1, 2): "x"}}, "metadata", ["(1, 2)"]),
+        ({"metadata": {b"k": "x"}}, "metadata", ["bytes b'k'"]),
+        ({"metadata": {"\ud800": "x"}}, "metadata", ["key", "surrogate"]),
+        ({"logit_bias": {float("nan"): 1}}, "logit_bias", ["key nan"]),
+        ({"seed": 10**5000}, "seed", ["too many digits"]),
+        ({"tools": [_Unshowable()]}, "tools[0]", ["_Unshowable", "no JSON"]),
         ({"extra_body": [1]}, "extra_body", ["a mapping", "list"]),
         ({"extra_headers": {"X-A": "é"}}, "extra_headers['X-A']", ["ASCII"]),
         ({"extra_headers": {"X-A": 3}}, "extra_headers['X-A']", ["a str", "int"]),
@@ -153,6 +177,10 @@ def test_values_with_a_natural_json_form_have_it(side: Side) -> None:
         ({"extra_headers": "X-A: a"}, "extra_headers", ["a mapping", "str"]),
         ({"extra_query": {"a": object()}}, "a", ["extra_query", "object"]),
         ({"extra_query": [1]}, "extra_query", ["a mapping", "list"]),
+        ({"extra_query": {"a": float("inf")}}, "a", ["float inf"]),
+        ({"extra_query": {"a": "\ud800"}}, "extra_query", ["surrogates"]),
+        ({"extra_query": _looped()}, "extra_query", ["recursion"]),
+        ({"extra_headers": {"X-A": "a\r\nX-B: b"}}, "extra_headers['X-A']", ["'\\r'"]),
     ],
 )
 def test_what_cannot_be_sent_is_named_and_nothing_is_sent(
@@ -167,11 +195,11 @@ def test_what_cannot_be_sent_is_named_and_nothing_is_sent(
 
 @sides
 def test_a_parameter_that_holds_itself_is_refused(side: Side) -> None:
-    """No endless loop, no RecursionError."""
-    loop: list[Any] = []
-    loop.append(loop)
+    """No endless loop, no RecursionError; the error names the parameter, not a path of hundreds of steps."""
+    error = refusal(side, tools=[_looped()])
 
-    assert "nested too deeply, or holds itself" in str(refusal(side, tools=loop))
+    assert "tools" == error.param
+    assert "nested too deeply, or holds itself" in str(error)
 
 
 @sides
@@ -196,14 +224,21 @@ def test_a_calls_query_is_encoded(side: Side) -> None:
 
     side.create(side.client(gateway), extra_query={"a": [1, "b&c"], "m": {"k": "v"}, "t": True, "n": None})
 
-    assert "a=1&a=b%26c&m%5Bk%5D=v&t=true" == gateway.requests[0].url.query.decode()
+    assert "a%5B%5D=1&a%5B%5D=b%26c&m%5Bk%5D=v&t=true" == gateway.requests[0].url.query.decode()
 
 
 @sides
 def test_only_true_selects_streaming(side: Side) -> None:
-    """A truthy value that is not True is the provider's to judge."""
-    assert "yes" == sent_by(side, stream="yes")["stream"]
+    """False and None are sent as they are, and the answer comes whole."""
+    assert sent_by(side, stream=False)["stream"] is False
     assert sent_by(side, stream=None)["stream"] is None
+
+
+@sides
+def test_a_model_left_out_on_purpose_is_left_out(side: Side) -> None:
+    """NOT_GIVEN sends none, where a config or a proxy adds it; nothing at all sends portkey_ai's placeholder."""
+    assert "model" not in sent_by(side, model=p.NOT_GIVEN)
+    assert "portkey-default" == sent_by(side)["model"]
 
 
 @sides
@@ -337,9 +372,18 @@ def test_stored_completions_have_their_endpoints(side: Side, row: Any) -> None:
     assert (verb, URL + path) == (request.method, str(request.url))
     assert (body if body is None else gateway.sent) == body
     assert body is not None or b"" == request.content
+    assert (body is None) == ("content-type" not in request.headers)
     assert 3 == request.extensions["timeout"]["read"]
     assert kind is type(answer)
     assert reply == answer.to_dict()
+
+
+@sides
+def test_beta_is_another_way_to_the_same(side: Side) -> None:
+    """portkey_ai has `parse` and `stream` there."""
+    client = side.client(Gateway())
+
+    assert client.chat.completions is client.beta.chat.completions
 
 
 @sides

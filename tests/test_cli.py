@@ -258,6 +258,141 @@ def test_a_program_is_recorded_and_its_status_kept(tmp_path: Path, gateway: Tiny
     assert KEY not in file.read_text()
 
 
+# demo
+
+
+def test_the_demo_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anywhere, without keys, it shows an outage survived, half an answer noticed and a recording replayed."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if "KEY" in name]:
+        monkeypatch.delenv(name)
+
+    result = run("demo")
+
+    assert 0 == result.exit_code, result.output
+    for wanted in (
+        "1. Scripted: ",
+        "2. Scripted: ",
+        "3. Replayed: ",
+        "IncompleteStreamError",
+        "█",
+        "Virtual time: 2.20 s",
+    ):
+        assert wanted in result.output
+    assert "\x1b" not in result.output
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("FORCE_COLOR", True), ("NO_COLOR", False)])
+def test_colour_can_be_asked_for_and_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    coloured: bool,  # noqa: FBT001 - a column of a table
+) -> None:
+    """In a pipe, and on a terminal, which `color=True` of the runner stands for."""
+    monkeypatch.setenv(variable, "1")
+
+    said = CliRunner().invoke(portkey_testing, ["show", str(CASSETTES / "agent" / "plain.yaml")], color=not coloured)
+
+    assert coloured is ("\x1b[32m├─" in said.output)
+    assert coloured is ("\x1b" in said.output)
+
+
+# the terminal and the shell
+
+
+def test_a_misspelt_command_is_recognised() -> None:
+    """The nearest one is suggested; where none is near, all are listed."""
+    near, far = run("shwo", "x"), run("launch")
+
+    assert (2, 2) == (near.exit_code, far.exit_code)
+    assert "there is no command 'shwo'; did you mean 'show'?" in near.output
+    assert "there are: check, demo, record, serve, show, verify" in far.output
+
+
+def test_help_tells_the_exit_statuses() -> None:
+    """And where to start."""
+    result = run("--help")
+
+    assert 0 == result.exit_code
+    assert "portkey-testing demo" in result.output
+    assert "3 the gateway cannot be" in result.output
+
+
+def test_a_reader_that_hangs_up_ends_the_command_quietly() -> None:
+    """As `| head` does: no traceback, and a status that is not that of a finding."""
+    with subprocess.Popen(
+        [*COMMAND, "show", CASSETTES / "agent" / "plain.yaml"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (141, b"") == (process.returncode, said)
+
+
+def test_ctrl_c_has_a_status_of_its_own() -> None:
+    """A check that was interrupted has found nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        with subprocess.Popen(
+            [*COMMAND, "verify", "--gateway", url, CASSETTES / "agent" / "plain.yaml"],
+            env=ENVIRONMENT,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stderr is not None
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                said = process.stderr.read()
+
+    assert 130 == process.returncode, said
+    assert b"Traceback" not in said
+
+
+def test_an_old_encoding_gets_plain_signs(tmp_path: Path) -> None:
+    """Trees are drawn with what there is, and JSON stays JSON."""
+    file = tmp_path / "x.yaml"
+    file.write_text((CASSETTES / "agent" / "plain.yaml").read_text().replace("21 degrees", "21 \N{DEGREE CELSIUS} 🌞"))
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": "latin-1"}
+
+    def shown(*options: str) -> str:
+        command = [*COMMAND, "show", str(file), *options]
+        return subprocess.run(command, env=environment, capture_output=True, check=True).stdout.decode("latin-1")
+
+    assert "\n`- " in shown()
+    (interaction,) = json.loads(shown("--json"))["interactions"]
+    assert ["assistant: 21 \N{DEGREE CELSIUS} 🌞"] == interaction["says"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_progress_and_cut_lines_are_for_terminals() -> None:
+    """A bar while something goes on, and trees that a narrow window does not fold; in a pipe no bar and whole lines."""
+    check, show = ("check", CASSETTES), ("show", CASSETTES / "agent" / "plain.yaml")
+    narrow = {**ENVIRONMENT, "COLUMNS": "40", "NO_COLOR": "1"}
+    ours, theirs = os.openpty()
+    try:
+        subprocess.run([*COMMAND, *check], env=narrow, stdout=subprocess.DEVNULL, stderr=theirs, check=True)
+        progress = os.read(ours, 4096)
+        subprocess.run([*COMMAND, *show], env=narrow, stdout=theirs, check=True)
+        tree = os.read(ours, 4096).decode().splitlines()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    piped = [
+        subprocess.run([*COMMAND, *arguments], env=narrow, capture_output=True, check=True)
+        for arguments in (check, show)
+    ]
+
+    assert b"judging cassettes" in progress
+    assert 40 == max(len(line) for line in tree[1:])
+    assert [b"", b""] == [done.stderr for done in piped]
+    assert 40 < max(len(line) for line in piped[1].stdout.decode().splitlines())
+
+
 # show
 
 
@@ -375,12 +510,13 @@ def test_the_models_know_their_fields(path: str, known: bool) -> None:  # noqa: 
     assert known == knows(ChatCompletions, path)
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
-    """The command is installed with the client alone, too, and then needs more."""
-    (tmp_path / "click.py").write_text("raise ModuleNotFoundError(name='click')")
+@pytest.mark.parametrize(("missing", "command"), [("click", "show"), ("uvicorn", "serve")])
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path, missing: str, command: str) -> None:
+    """The command is installed with the client alone, too, and then needs more, at the start or for what it does."""
+    (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError(name={missing!r})")
     environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ENVIRONMENT['PYTHONPATH']}"}
 
-    done = subprocess.run([*COMMAND, "show"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([*COMMAND, command], env=environment, capture_output=True, text=True, check=False)
 
     assert 2 == done.returncode
-    assert 'portkey-testing needs click, which comes with: pip install "portkey-testing[testing]"\n' == done.stderr
+    assert f'portkey-testing needs {missing}, which comes with: pip install "portkey-testing[testing]"\n' == done.stderr

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
+import json
 import ssl
 import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 import portkey_client as p
 from portkey_client._http import shared_context
-from tests.client_support import MESSAGES, SIDES, URL, Gateway, Side, SyncSide, completion
+from tests.client_support import MESSAGES, SIDES, URL, Gateway, Side, SyncSide, chunk, completion, sse
 
 sides = pytest.mark.parametrize("side", SIDES, ids=["sync", "async"])
 both = pytest.mark.parametrize("cls", [p.Portkey, p.AsyncPortkey])
@@ -60,10 +64,13 @@ def test_a_wrong_argument_is_named(cls: Any, arguments: dict[str, Any], words: l
 def test_each_client_wants_its_own_kind_of_http_client() -> None:
     """A sync client cannot await, an async one must not block."""
     wrong: Any = httpx.AsyncClient()
-    with pytest.raises(p.ConfigurationError, match=r"of Portkey must be an httpx\.Client, got httpx\.AsyncClient"):
+    with pytest.raises(p.ConfigurationError, match=r"must be an httpx\.Client or an httpx2\.Client, got httpx\.Async"):
+        p.Portkey(api_key="PK", http_client=wrong)
+    wrong = httpx2.AsyncClient()
+    with pytest.raises(p.ConfigurationError, match=r"got httpx2\.AsyncClient"):
         p.Portkey(api_key="PK", http_client=wrong)
     wrong = httpx.Client()
-    with pytest.raises(p.ConfigurationError, match=r"of AsyncPortkey must be an httpx\.AsyncClient, got httpx\.Client"):
+    with pytest.raises(p.ConfigurationError, match=r"must be an httpx\.AsyncClient or an .* got httpx\.Client"):
         p.AsyncPortkey(api_key="PK", http_client=wrong)
 
 
@@ -193,6 +200,73 @@ def test_a_users_http_client_sets_the_timeout_if_it_has_one(side: Side) -> None:
     assert httpx.Timeout(7) == side.client(Gateway(), http_client=kind(timeout=7)).timeout
     assert httpx.Timeout(600, connect=5) == side.client(Gateway(), http_client=kind()).timeout
     assert 9 == side.client(Gateway(), http_client=kind(timeout=7), timeout=9).timeout
+
+
+def httpx2_client(side: Side, reply: Callable[[Any], Any], **options: Any) -> Any:
+    """A client of httpx2 whose requests are answered here."""
+    kind = httpx2.Client if isinstance(side, SyncSide) else httpx2.AsyncClient
+    return kind(transport=httpx2.MockTransport(reply), **options)
+
+
+@sides
+def test_a_client_of_httpx2_keeps_its_own_too(side: Side) -> None:
+    """What it has for every request goes along, and answers and streams are read as from httpx."""
+    requests: list[Any] = []
+
+    def reply(request: Any) -> Any:
+        requests.append(request)
+        if b'"stream":true' in request.content:
+            events = sse(chunk("It is"), chunk(" raining"), chunk(finish="stop"))
+            return httpx2.Response(200, content=events, headers={"content-type": "text/event-stream"})
+        packed = gzip.compress(json.dumps(completion()).encode())
+        return httpx2.Response(
+            200, content=packed, headers={"content-type": "application/json", "content-encoding": "gzip"}
+        )
+
+    http = httpx2_client(
+        side,
+        reply,
+        headers={"X-Team": "blue"},
+        params={"team": "blue"},
+        cookies={"session": "s1"},
+        auth=("user", "pass"),
+    )
+    client = side.client(Gateway(), http_client=http, trace_id="ours")
+
+    assert "It is raining" == side.create(client, extra_query={"q": "1"}).choices[0].message.content
+    assert "It is raining" == side.read(client).partial.choices[0].message.content
+    for request in requests:
+        assert ("blue", "ours", "session=s1") == tuple(
+            request.headers[name] for name in ("x-team", "x-portkey-trace-id", "cookie")
+        )
+        assert request.headers["authorization"].startswith("Basic ")
+        assert "blue" == request.url.params["team"]
+    assert "1" == requests[0].url.params["q"]
+
+
+@sides
+def test_an_exception_of_httpx2_is_the_same_error(side: Side) -> None:
+    """The class says what happened, the cause in which library."""
+    raised = httpx2.ConnectTimeout("slow")
+
+    def reply(_: Any) -> Any:
+        raise raised
+
+    with pytest.raises(p.APITimeoutError, match="connect timeout, 7 s") as caught:
+        side.create(side.client(Gateway(), http_client=httpx2_client(side, reply, timeout=7), max_retries=0))
+
+    assert isinstance(caught.value.__cause__, httpx.ConnectTimeout)
+    assert raised is caught.value.__cause__.__cause__
+
+
+def test_a_closed_client_of_httpx2_is_closed() -> None:
+    """It is its owner's to close, and calls say so then."""
+    http = httpx2.Client()
+    client = p.Portkey(api_key="PK", http_client=http)
+    http.close()
+
+    with pytest.raises(p.ConfigurationError, match="or its connections have"):
+        client.chat.completions.create(messages=MESSAGES)
 
 
 def test_closing_closes_the_connections() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -16,11 +17,14 @@ import trio
 from portkey_testing import FakeGateway, HangingRequest, VirtualClock, fault, text
 from tests.fake_support import SYNC, URL, Side, body, headers, sides
 
-backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+UVLOOP = pytest.param("uvloop", marks=pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is not here"))
+backends = pytest.mark.parametrize("backend", ["asyncio", "trio", UVLOOP])
 
 
 def run(backend: str, function: Callable[[], Awaitable[Any]]) -> Any:
     """Run in an event loop of its own."""
+    if backend == "uvloop":
+        return anyio.run(function, backend="asyncio", backend_options={"use_uvloop": True})
     return anyio.run(function, backend=backend)
 
 
@@ -177,12 +181,12 @@ async def through_trio(seconds: float, work: Awaitable[Any]) -> str:
     return "timed out"
 
 
+IN_ASYNCIO = (through_asyncio, through_wait_for, through_anyio)
 DEADLINES = [
-    ("asyncio", through_asyncio),
-    ("asyncio", through_wait_for),
-    ("asyncio", through_anyio),
+    *(("asyncio", deadline) for deadline in IN_ASYNCIO),
     ("trio", through_anyio),
     ("trio", through_trio),
+    *(pytest.param("uvloop", deadline, marks=UVLOOP.marks) for deadline in IN_ASYNCIO),
 ]
 
 

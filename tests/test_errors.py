@@ -152,6 +152,6 @@ def test_every_providers_error_keeps_its_words(side: Side, row: dict[str, Any]) 
     with pytest.raises(errors.APIError) as caught:
         call(side.client(gateway))
 
-    assert str(caught.value).startswith(f"Error code: {status}")
+    assert str(caught.value).startswith(f"Error code: {status} - ")
     assert words_of(body)[:1500] in str(caught.value)
     assert "trace id t" in str(caught.value)

@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 
-from examples import demo
+from portkey_testing._cli import demo
+from tests.live.record import CASSETTES
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,10 @@ STORY: Final = {
     "a tool call with arguments and result": r"^│  tool get_weather\(location='Oslo'\) gave 21$",
     "the streamed text": r"^assistant: Let me look\. It is 21 degrees in Oslo, and the sun is out\.$",
     "virtual time": r"^Virtual time: 2\.20 s$",
-    "the cassette": r"^2\. Replayed: agent/streamed_tool_call\.yaml",
+    "the script": r"^    fake\.provider\(.openai.\)\.reply\(error\(.overloaded.\)",
+    "half an answer": r"^           IncompleteStreamError: .* the stream ended without \[DONE\]",
+    "a time line": r"^2  openai #1 429 +█$",
+    "the cassette": r"^3\. Replayed: streamed_tool_call\.yaml",
     "an attempt that was recorded": r"^├─ .* openai config\.targets\[0\] #1: 200  recorded in streamed_tool_call",
     "the recorded text": r"^assistant: It is 21 degrees in Oslo\.$",
 }
@@ -53,3 +57,8 @@ def test_the_demo_tells_the_story(shown: str, pattern: str) -> None:
 def test_the_demo_ends_with_the_time_it_took(shown: str) -> None:
     """The last line sets real time beside the virtual seconds above."""
     assert re.fullmatch(r"Real time: \d+\.\d\d s", shown.splitlines()[-1])
+
+
+def test_the_cassette_of_the_demo_is_the_recorded_one() -> None:
+    """The package brings a copy along, for those who have nothing else."""
+    assert (CASSETTES / "agent" / demo.CASSETTE.name).read_bytes() == demo.CASSETTE.read_bytes()

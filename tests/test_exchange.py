@@ -188,6 +188,7 @@ def test_redirects_are_refused(side: Side, code: int) -> None:
         (httpx.WriteTimeout("stalled"), p.APITimeoutError, 1),
         (httpx.PoolTimeout("full"), p.PoolTimeoutError, 1),
         (httpx.UnsupportedProtocol("ftp"), p.APIConnectionError, 1),
+        (TimeoutError("late"), p.APITimeoutError, 1),
         (OSError("odd"), p.APIConnectionError, 1),
     ],
 )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
 
 from portkey_client import ConfigurationError, GatewayInfo, Portkey, create_headers, createHeaders
 from portkey_client.headers import HEADER_OPTIONS, HeaderOptions
+from tests.client_support import MESSAGES, completion
 
 
 def test_the_typed_keywords_are_the_table() -> None:
@@ -46,7 +49,16 @@ def test_every_option_becomes_its_header(keyword: str) -> None:
         ({"some_kw": "sv", "n": 5}, {"x-portkey-some-kw": "sv", "x-portkey-n": "5"}),
         ({"some_list": ["a", "b"]}, {"x-portkey-some-list": "['a', 'b']"}),
         ({"Authorization": "key"}, {"Authorization": "Bearer key"}),
-        ({"authorization": "Bearer key"}, {"Authorization": "Bearer key"}),
+        ({"authorization": "Bearer key"}, {"authorization": "Bearer key"}),
+        ({"trace_id": UUID(int=7)}, {"x-portkey-trace-id": "00000000-0000-0000-0000-000000000007"}),
+        (
+            {"trace_id": 7, "debug": "true", "request_timeout": "5000"},
+            {
+                "x-portkey-trace-id": "7",
+                "x-portkey-debug": "true",
+                "x-portkey-request-timeout": "5000",
+            },
+        ),
         ({"mode": "openai"}, {"x-portkey-mode": "proxy openai"}),
         (
             {"forward_headers": ["X_Foo", "x-bar"], "X_Foo": "foo", "x_bar": "bar", "X_BAR": "no"},
@@ -59,6 +71,26 @@ def test_values_become_text_by_the_rules(options: dict[str, Any], expected: dict
     assert expected == create_headers(**options)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("calculate_audio_duration", True), ("webhook_secret", "whsec"), ("websocket_base_url", "wss://gateway")],
+)
+def test_options_for_what_is_not_here_are_taken_and_sent_nowhere(option: str, value: Any) -> None:
+    """portkey_ai's constructor declares them, so programs pass them; above all a secret is no header."""
+    client = Portkey(api_key="PK", **{option: value})
+
+    assert value == getattr(client.copy(trace_id="t"), option)
+    assert Portkey(api_key="PK").headers == client.headers
+
+
+def test_instrumentation_is_said_to_have_no_effect() -> None:
+    """Whoever asks for spans hears, at the line of the constructor, that there will be none."""
+    with pytest.warns(UserWarning, match="instrumentation= has no effect") as caught:
+        Portkey(api_key="PK", instrumentation=True)
+
+    assert __file__ == caught[0].filename
+
+
 def test_both_names_are_one_function() -> None:
     """`createHeaders` is what portkey_ai calls it."""
     assert createHeaders is create_headers
@@ -69,13 +101,14 @@ def test_both_names_are_one_function() -> None:
     [
         ({"trace_id": "é"}, ["trace_id=", "x-portkey-trace-id", "ASCII", "'é'"]),
         ({"trace_id": "a\r\nX: y"}, ["trace_id=", "'\\r'"]),
-        ({"trace_id": 3}, ["trace_id=", "a str", "int"]),
-        ({"api_key": 123}, ["api_key=", "a str", "int", "not shown"]),
-        ({"debug": "yes"}, ["debug=", "a bool", "str", "'yes'"]),
+        ({"trace_id": ["t"]}, ["trace_id=", "a str", "list"]),
+        ({"trace_id": object()}, ["trace_id=", "a str", "object"]),
+        ({"api_key": b"123"}, ["api_key=", "a str", "bytes", "not shown"]),
+        ({"debug": 0.5}, ["debug=", "a bool", "float", "0.5"]),
         ({"metadata": ["a"]}, ["metadata=", "a mapping or a str", "list"]),
         ({"metadata": {"a": object()}}, ["metadata=", "JSON", "object"]),
         ({"metadata": {"a": float("nan")}}, ["metadata=", "JSON"]),
-        ({"request_timeout": 1.5}, ["request_timeout=", "an int, in milliseconds", "float"]),
+        ({"request_timeout": [1]}, ["request_timeout=", "an int, in milliseconds", "list"]),
         ({"request_timeout": True}, ["request_timeout=", "bool"]),
         ({"forward_headers": "X-Foo"}, ["forward_headers=", "a list of str", "str"]),
         ({"forward_headers": [1]}, ["forward_headers=", "a list of str"]),
@@ -109,6 +142,40 @@ def test_the_client_says_who_it_is_and_leaks_nothing(monkeypatch: pytest.MonkeyP
         "x-portkey-strict-open-ai-compliance": "false",
         "x-portkey-trace-id": "t",
     } == headers
+
+
+def test_headers_of_the_users_http_client_are_those_of_the_moment() -> None:
+    """They may change between calls; the gateway's own win where both name one, in any case of the letters."""
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200, json=completion())
+
+    http = httpx.Client(transport=httpx.MockTransport(answer), headers={"X-Team": "one", "X-PORTKEY-trace-id": "no"})
+    client = Portkey(api_key="PK", trace_id="t", http_client=http)
+    client.chat.completions.create(messages=MESSAGES)
+    http.headers["X-Team"] = "two"
+    client.chat.completions.create(messages=MESSAGES, extra_headers={"x-call": "2"})
+    client.chat.completions.create(messages=MESSAGES, extra_headers={"x-team": "three"})
+
+    assert ["one", "two", "three"] == [headers["x-team"] for headers in seen]
+    assert [["t"]] * 3 == [headers.get_list("x-portkey-trace-id") for headers in seen]
+    assert [None, "2", None] == [headers.get("x-call") for headers in seen]
+    assert {seen[0]["content-length"]} == {headers["content-length"] for headers in seen}
+
+
+def test_what_the_options_became_can_be_read() -> None:
+    """Programs written for portkey_ai hand these to other clients."""
+    client = Portkey(api_key="PK", trace_id="t", Authorization="k")
+
+    assert {
+        "x-portkey-api-key": "PK",
+        "x-portkey-strict-open-ai-compliance": "false",
+        "x-portkey-trace-id": "t",
+        "Authorization": "Bearer k",
+    } == client.custom_headers
+    assert client.headers == client.allHeaders
 
 
 @pytest.mark.parametrize(

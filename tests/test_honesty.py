@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portkey_testing import DishonestReply, FakeGateway, tool_call
+from portkey_testing import DishonestReply, FakeGateway, chunks, tool_call
 from tests.fake_support import TOOLS, Side, body, sides
 
 
@@ -76,3 +76,90 @@ def test_arguments_in_raw_are_what_a_model_may_send() -> None:
     fake.reply(tool_call("get_weather", raw="{oops"))
 
     assert 200 == Side(None).ask(fake, body(tools=TOOLS)).status
+
+
+def _completion_that_calls(name: str, arguments: str) -> dict[str, Any]:
+    call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o-mini",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+    }
+
+
+def _chunks_that_call(name: str, arguments: str) -> object:
+    head, tail = arguments[:2], arguments[2:]
+    deltas = [
+        {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": head}},
+        {"index": 0, "function": {"arguments": tail}},
+    ]
+    envelope = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini"}
+    return chunks(
+        *({**envelope, "choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]} for delta in deltas),
+        {**envelope, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    )
+
+
+raw = pytest.mark.parametrize("make", [_completion_that_calls, _chunks_that_call])
+streamed = pytest.mark.parametrize("stream", [False, True])
+
+
+@raw
+@streamed
+@pytest.mark.parametrize(
+    ("name", "arguments", "problem", "rule"),
+    [
+        ("get_news", "{}", "calls the tool 'get_news', which the request does not offer", "unoffered_tools"),
+        ("get_weather", '{"city": 5}', "city: 5 is not of type 'string'", "invalid_tool_arguments"),
+    ],
+)
+def test_raw_answers_are_held_against_the_tools_offered(
+    make: Any, name: str, arguments: str, problem: str, rule: str, *, stream: bool
+) -> None:
+    """As a tool call of its own is, with the same words, and loosened by the same name."""
+    fake, loose = FakeGateway(), FakeGateway()
+    loose.allow(rule)
+    for each in (fake, loose):
+        each.reply(make(name, arguments))
+
+    with pytest.raises(DishonestReply) as caught:
+        Side(None).ask(fake, body(tools=TOOLS, stream=stream))
+    answered = Side(None).ask(loose, body(tools=TOOLS, stream=stream))
+
+    assert problem in str(caught.value)
+    assert f"fake.allow({rule!r})" in str(caught.value)
+    assert answered.status == 200
+    assert name in answered.text
+
+
+@raw
+@streamed
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_raw_answers_that_keep_to_the_tools_are_given(make: Any, provider: str, *, stream: bool) -> None:
+    """By any provider, streamed or not."""
+    fake = FakeGateway()
+    fake.reply(make("get_weather", '{"city": "Oslo"}'))
+    asked = body(tools=TOOLS, stream=stream)
+    if provider == "anthropic":
+        asked |= {"model": "claude-sonnet-4-5", "max_tokens": 100}
+
+    answered = Side(None).ask(fake, asked, provider=provider)
+
+    assert answered.status == 200
+    assert "get_weather" in answered.text
+
+
+def test_raw_chunks_may_be_part_of_an_answer() -> None:
+    """So they need not be in the format that was asked for, as a whole answer would."""
+    fake = FakeGateway()
+    choice = {"index": 0, "delta": {"role": "assistant", "content": '{"degr'}}
+    fake.reply(chunks({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}))
+    schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    wanted = {"type": "json_schema", "json_schema": {"name": "weather", "strict": True, "schema": schema}}
+
+    answered = Side(None).ask(fake, body(stream=True, response_format=wanted))
+
+    assert answered.said == '{"degr'

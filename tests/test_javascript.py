@@ -80,3 +80,30 @@ def test_lengths_are_those_of_utf_16() -> None:
     assert 3 == _javascript.length("a👍")
     assert "a👍" == _javascript.head("a👍b", 3)
     assert "a\ufffd" == _javascript.head("a👍", 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('"\\ud800"', "\ud800"),
+        ('"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+        (b'"\xff"', "\N{REPLACEMENT CHARACTER}"),
+        ("[" * 300 + "]" * 300, None),
+        ("-0", 0),
+        ("1e400", float("inf")),
+        ('{"a": 1, "a": 2}', {"a": 2}),
+    ],
+    ids=["half a pair", "a pair", "no UTF-8", "deep", "minus zero", "too large", "twice"],
+)
+def test_what_json_parse_takes_is_taken(source: str | bytes, expected: Any) -> None:
+    """Whichever of two readers can read it."""
+    parsed = _javascript.parse(source)
+
+    assert expected is None or expected == parsed
+
+
+@pytest.mark.parametrize("source", ["NaN", "[Infinity]", '{"a": -Infinity}', "01", "[1,]", "", "\ufeff{}", "'a'"])
+def test_what_json_parse_refuses_is_refused(source: str) -> None:
+    """Although Python reads some of it."""
+    with pytest.raises(ValueError, match=r"Expecting|no JSON|Extra data|Illegal"):
+        _javascript.parse(source)

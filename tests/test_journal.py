@@ -86,3 +86,32 @@ def test_a_call_as_a_sequence_diagram() -> None:
 def test_an_empty_journal_says_so() -> None:
     """Before the first call."""
     assert "no calls" == FakeGateway().journal
+
+
+def test_what_was_sent_stays_as_it_was_sent() -> None:
+    """What the application does to its messages later is not in the journal, which reads a call when it is asked."""
+    fake = FakeGateway(edition="open-source")
+    fake.reply("hello")
+    messages = [{"role": "user", "content": "Hello?"}]
+    SYNC.ask(fake, body(messages=messages), config=OPENAI)
+
+    messages.append({"role": "assistant", "content": "hello"})
+
+    assert [{"role": "user", "content": "Hello?"}] == fake.last.request.messages
+
+
+def test_an_answer_is_in_the_journal_once_there_is_one() -> None:
+    """A function that looks at its own call finds no answer yet, and does not keep the later one from being seen."""
+    fake = FakeGateway(edition="open-source")
+    seen: list[Any] = []
+
+    def reply(_attempt: Any) -> str:
+        seen.append(fake.last.response)
+        return "hello"
+
+    fake.reply(reply)
+    SYNC.ask(fake, body(), config=OPENAI)
+
+    assert [None] == seen
+    assert "hello" == fake.last.response["choices"][0]["message"]["content"]
+    assert "text('hello')" == fake.last.route.attempts[0].reply

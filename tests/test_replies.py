@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def asked(reply: object, side: Side = SYNC, *, provider: str = "openai", **field
         (whole("hi"), completion(whole("hi"))),
         (["a", tool_call("f")], text("a") + tool_call("f")),
         (text("x"), text("x")),
+        ([text("a").delayed(2).finished("length"), "b"], text("a").delayed(2).finished("length") + "b"),
     ],
 )
 def test_plain_values_are_replies(value: object, reply: Reply) -> None:
@@ -116,6 +118,14 @@ def test_other_values_are_refused_at_once(value: object) -> None:
         (lambda: text("a").streamed(jitter=2), ValueError, "from 0 to 1"),
         (lambda: text("a").streamed(reads=0), ValueError, "from 1 on"),
         (lambda: text("a").streamed(keepalive=0), ValueError, "above 0"),
+        (lambda: text("a").streamed(by=True), ValueError, "at least 1"),
+        (lambda: text("a").streamed(ttft=math.nan), ValueError, "from 0 on"),
+        (lambda: text("a").streamed(tps=math.nan), ValueError, "above 0"),
+        (lambda: text("a").streamed(keepalive=math.nan), ValueError, "above 0"),
+        (lambda: text("a").delayed(math.nan), ValueError, "from 0 on"),
+        (lambda: text("abc").streamed(by=["a", "c"]), ValueError, "do not make up the text 'abc'"),
+        (lambda: text("a").streamed(by=["a"]) + "b", ValueError, "do not make up the text 'ab'"),
+        (lambda: refusal("No.").streamed(by=["Yes."]), ValueError, "do not make up the text 'No.'"),
         (lambda: text("ab").with_logprobs(("a", -1.0)), ValueError, "the text is 'ab'"),
     ],
 )
@@ -123,6 +133,16 @@ def test_mistakes_are_found_where_they_are_made(make: Any, kind: type[Exception]
     """A reply that makes no sense is never made."""
     with pytest.raises(kind, match=message):
         make()
+
+
+def test_a_long_text_is_written_out_in_part() -> None:
+    """Messages and journals show its beginning and its length; two that differ later are still not the same."""
+    long = "x" * 5_000
+
+    assert f"text({'x' * 1_000!r}... of 5,000 characters)" == str(text(long))
+    assert len(str(tool_call("f", raw=long))) < 1_100
+    assert text(long) != text(long + "y")
+    assert repr(long) in repr(text(long))
 
 
 def test_replies_are_values() -> None:
@@ -193,6 +213,7 @@ def test_a_refusal_is_said_in_its_own_field(stream: bool) -> None:  # noqa: FBT0
     if stream:
         said = "".join(c["choices"][0]["delta"].get("refusal") or "" for c in answer.chunks)
         assert ("I cannot help.", "") == (said, answer.said)
+        assert {"role": "assistant", "content": None, "refusal": ""} == answer.chunks[0]["choices"][0]["delta"]
     else:
         assert ("I cannot help.", None) == (answer.message["refusal"], answer.message["content"])
 
@@ -245,7 +266,8 @@ def test_reasoning_comes_beside_the_text(stream: bool) -> None:  # noqa: FBT001 
 
 def test_speech_has_a_transcript_and_data() -> None:
     """The content is empty."""
-    message = asked(audio("Hello", b"\x00\x01"), modalities=["text", "audio"], audio={"voice": "a"}).message
+    wanted: dict[str, Any] = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    message = asked(audio("Hello", b"\x00\x01"), **wanted).message
 
     assert (None, "Hello", "AAE=") == (message["content"], message["audio"]["transcript"], message["audio"]["data"])
 

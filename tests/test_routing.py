@@ -239,3 +239,16 @@ def test_the_error_of_the_last_target_is_the_answer() -> None:
 
     assert (429, "7") == (answer.status, answer.headers["retry-after"])
     assert "config.targets[1]" == answer.headers["x-portkey-last-used-option-index"]
+
+
+def test_a_target_is_read_when_it_is_come_to() -> None:
+    """One that the gateway trips over does no harm behind a target that answers, and ends a request that reaches it."""
+    broken = {**OPENAI, "input_mutators": "no list"}
+    behind = {"strategy": {"mode": "fallback"}, "targets": [OPENAI, broken]}
+    before = {"strategy": {"mode": "fallback"}, "targets": [broken, OPENAI]}
+    fake = FakeGateway(edition="open-source")
+    fake.always("hello")
+
+    assert 200 == SYNC.ask(fake, config=behind).status
+    assert 500 == SYNC.ask(fake, config=before).status
+    assert {"status": "failure", "message": "Something went wrong"} == fake.last.response

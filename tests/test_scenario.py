@@ -72,6 +72,10 @@ def test_a_scenario_scripts_what_a_test_would(tmp_path: Path) -> None:
     fake.verify()
 
 
+ONE = "portkey_scenario: 1\n"
+REPLY = f"{ONE}scripts:\n- reply:\n  - "
+
+
 @pytest.mark.parametrize(
     ("written", "line", "field", "problem"),
     [
@@ -124,6 +128,30 @@ def test_a_scenario_scripts_what_a_test_would(tmp_path: Path) -> None:
             "scripts[0].when",
             "unterminated",
         ),
+        (f"{ONE}saved_configs: [a]\n", 2, "saved_configs", "a mapping is wanted"),
+        (f"{ONE}saved_configs: {{a: 5}}\n", 2, "saved_configs.a", "a mapping is wanted"),
+        (f"{ONE}virtual_keys:\n  a: {{provider: openai}}\n", 3, "virtual_keys.a", "a string is wanted"),
+        (f"{ONE}default_provider: 5\n", 2, "default_provider", "a string is wanted"),
+        (f"{ONE}chaos: {{rate: 0.1, faults: refused}}\n", 2, "chaos", "names in a list"),
+        (f"{ONE}scripts:\n- when: {{turn: two}}\n  reply: [a]\n", 3, "scripts[0].when", "a number from 1 on"),
+        (f"{ONE}scripts:\n- when: {{stream: 1}}\n  reply: [a]\n", 3, "scripts[0].when", "True or False"),
+        (f"{ONE}scripts:\n- when: {{model: 4}}\n  reply: [a]\n", 3, "scripts[0].when", "takes a string"),
+        (f"{ONE}scripts:\n- reply: [a]\n  reply: [b]\n", 4, "scripts[0].reply", "a second time, first on line 3"),
+        (f"{ONE}scripts: &all\n- *all\n", 2, "scripts[0]", "a part of"),
+        (f"{REPLY}{{text: a, delayed: soon}}\n", 4, "scripts[0].reply[0].delayed", "a number of seconds"),
+        (f"{REPLY}{{text: a, times: two}}\n", 4, "scripts[0].reply[0].times", "a number from 1 on"),
+        (f"{REPLY}{{text: a, finished: 5}}\n", 4, "scripts[0].reply[0].finished", "a reason such as"),
+        (f"{REPLY}{{text: a, with_headers: [b]}}\n", 4, "scripts[0].reply[0].with_headers", "a mapping of names"),
+        (f"{REPLY}{{status: 503, with_logprobs: []}}\n", 4, "scripts[0].reply[0].with_logprobs", "a model says"),
+        (f"{REPLY}{{tool_call: {{name: f, call_id: 5}}}}\n", 4, "scripts[0].reply[0].tool_call", "call_id is a string"),
+        (f"{REPLY}{{tool_call: {{name: f, raw: {{}}}}}}\n", 4, "scripts[0].reply[0].tool_call", "raw is the argument"),
+        (f"{REPLY}{{error: {{name: overloaded, retry_after: x}}}}\n", 4, "scripts[0].reply[0].error", "seconds"),
+        (f"{REPLY}{{native: {{body: a, status: b}}}}\n", 4, "scripts[0].reply[0].native", "an HTTP status"),
+        (f"{REPLY}{{native: {{events: 5}}}}\n", 4, "scripts[0].reply[0].native.events", "a list is wanted"),
+        (f"{REPLY}{{recorded: {{cassette: no.yaml}}}}\n", 4, "scripts[0].reply[0].recorded", "no such cassette"),
+        (f"{REPLY}{{choices: [a, {{status: 500}}]}}\n", 4, "scripts[0].reply[0].choices", "what a model says"),
+        (f"{REPLY}{{chunks: 5}}\n", 4, "scripts[0].reply[0].chunks", "a list is wanted"),
+        (f"{REPLY}{{audio: {{transcript: a, data: '%'}}}}\n", 4, "scripts[0].reply[0].audio", "base64"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_line_and_field(
@@ -139,12 +167,35 @@ def test_what_is_wrong_is_said_with_file_line_and_field(
 
 
 @pytest.mark.parametrize(
-    ("written", "problem"), [("a: [", "no YAML"), ("", "a mapping is wanted"), ("- a", "a mapping is wanted")]
+    ("written", "problem"),
+    [
+        ("a: 1\nb: [", r"scenario\.yaml:\d: this is no YAML"),
+        ("", "a mapping is wanted"),
+        ("- a", "a mapping is wanted"),
+    ],
 )
 def test_what_is_no_scenario_is_refused(tmp_path: Path, written: str, problem: str) -> None:
     """A broken file, an empty one, a list."""
     with pytest.raises(ScenarioError, match=problem):
         loaded(tmp_path, written)
+
+
+def test_every_kind_of_reply_can_be_written(tmp_path: Path) -> None:
+    """Speech, log probabilities, choices and lists of what is said, as in Python."""
+    said = ["always: [Hm., {tool_call: {name: f, raw: '{}'}}]"]
+    said += [
+        "reply: [{choices: [one, {text: two, finished: length}]}]",
+        "reply: [{audio: {transcript: Hi, data: aGk=}}]",
+    ]
+    said += ["reply: [{text: ab, with_logprobs: [[a, -1], [b, -2]]}]"]
+    (tmp_path / "scenario.yaml").write_text(ONE + "scripts:\n" + "".join(f"- {line}\n" for line in said))
+    fake = FakeGateway()
+
+    fake.load(tmp_path / "scenario.yaml")
+
+    left = fake.leftovers or ""
+    for written in ("choices(text('one'), text('two'))", "audio('Hi')", "text('ab')"):
+        assert written in left
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -159,6 +159,21 @@ def test_what_is_installed_is_reused(clone: Path) -> None:
     assert "trio==0.34.0" in environment.requirements
 
 
+def test_an_environment_beside_another_has_its_groups_alone(clone: Path) -> None:
+    """It is made without pip, sees what the other has and the project, and pip installs nothing but the groups."""
+    environment = FakeEnvironment(clone)
+    said = environment.set_up("--venv", ".venv-beside", "--beside", ".venv", "tests")
+
+    assert 0 == said.returncode, said.stderr
+    packages = clone / ".venv-beside" / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+    assert [str(clone / ".venv" / packages.relative_to(clone / ".venv-beside")), str(clone)] == (
+        packages / "beside.pth"
+    ).read_text(encoding="utf-8").split()
+    (asked,) = (clone / "asked.txt").read_text(encoding="utf-8").splitlines()
+    assert asked.startswith(f"-m pip --python {clone / '.venv-beside' / 'bin' / 'python'} install ")
+    assert "--editable" not in asked
+
+
 def test_a_failed_installation_is_tried_again(clone: Path) -> None:
     """The reason pip gives is passed on in one line, and nothing is taken for installed."""
     said = FakeEnvironment(clone, fails=True).set_up("tests")
@@ -192,6 +207,6 @@ def test_every_tool_is_pinned() -> None:
     """Each development tool of the project has an exact version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-    pins = INSTALL["requirements"](project, groups=["dev"])
+    pins = INSTALL["requirements"](project, groups=[*project["dependency-groups"]])
 
     assert [] == [pin for pin in pins if "==" not in pin]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 import tracemalloc
@@ -196,6 +197,42 @@ def test_pending_is_what_a_blank_line_would_complete(reads: list[bytes]) -> None
     completed = by_the_standard(stream + b"\n\n")[len(by_the_standard(stream)) :]
     assert completed == ([decoder.pending] if decoder.pending else [])
     assert completed == decoder.feed(b"\n\n")
+
+
+@settings(deadline=None)  # the time of one example says nothing on a shared machine
+@given(reads=READS)
+def test_an_idle_decoder_holds_nothing_over(reads: list[bytes]) -> None:
+    """While `idle`, a read of whole plain events is just those events, whatever came before."""
+    decoder = SSEDecoder()
+    for read in reads:
+        decoder.feed(read)
+        if decoder.idle:
+            first, second = copy.deepcopy(decoder).feed(b"data: 1\n\ndata: 2\n\n")
+
+            assert (b"1", b"2") == (first.raw, second.raw)
+            assert ("message", "message") == (first.event, second.event)
+            assert decoder.pending is None
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        (b"", False),
+        (b": a comment\n", True),
+        (b"data: x\n\n", True),
+        (b"data: x\r\n\r\n", True),
+        (b"data: x\n\nda", False),
+        (b"data: x\n", False),
+        (b"event: x\n", False),
+        (b"data: x\r\r", False),
+    ],
+)
+def test_a_decoder_is_idle_between_events(read: bytes, *, expected: bool) -> None:
+    """Not before the first line is over, not within an event, and not where half of a line end may be to come."""
+    decoder = SSEDecoder()
+    decoder.feed(read)
+
+    assert expected == decoder.idle
 
 
 @pytest.mark.parametrize(

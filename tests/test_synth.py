@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portkey_testing import FakeGateway, text, tool_call
-from portkey_testing._synth import split
+from portkey_testing import FakeGateway, _synth, reasoning, refusal, replies, text, tool_call
+from portkey_testing._synth import Piece, split
 from portkey_testing.replies import CHUNKINGS, By
-from tests.fake_support import SYNC, Answer, Side, body, sides
+from tests.fake_support import SYNC, URL, Answer, Side, body, headers, sides
 
 SENTENCE = "Blåbærsyltetøy 🫐 i Oslo, 21 °C, ikke sant?"
 
@@ -167,6 +169,59 @@ def test_tool_arguments_are_cut_like_text(by: Any) -> None:
 
     calls = [c["choices"][0]["delta"]["tool_calls"][0] for c in chunks if "tool_calls" in c["choices"][0]["delta"]]
     assert {"city": "Tromsø"} == json.loads("".join(call["function"]["arguments"] for call in calls))
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_a_call_with_nothing_in_it_is_still_a_call(provider: str) -> None:
+    """As models make it of tools without parameters."""
+    fake = FakeGateway()
+    fake.allow("unoffered_tools")
+    fake.reply(tool_call("f", raw="", call_id="call_1"))
+    asked = {"model": "claude-sonnet-4-5", "max_tokens": 9} if provider == "anthropic" else {}
+
+    chunks = SYNC.ask(fake, body(stream=True, **asked), provider=provider).chunks
+
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    calls = [call for delta in deltas for call in delta.get("tool_calls") or ()]
+    assert ["call_1"] == [call["id"] for call in calls if call.get("id")]
+    assert "" == "".join(call["function"].get("arguments", "") for call in calls)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (text("ab").streamed(by=["a", "b"]), ["a", "b"]),
+        (("ab" + text("cd")).streamed(by=["a", "bc", "d"]), ["a", "b", "c", "d"]),
+        (text("ab").streamed(by=["a", "b"]) + tool_call("f", raw="{}"), ["a", "b", "{}"]),
+        (refusal("No.").streamed(by=["N", "o."]), ["N", "o."]),
+        (tool_call("f", raw='{"a":1}').streamed(by=['{"', 'a":1}']), ['{"', 'a":1}']),
+        ((reasoning("a b") + "cd").streamed(by=["c", "d"]), ["a", " b", "c", "d"]),
+    ],
+)
+def test_given_pieces_are_those_of_what_is_said(answer: replies.Answer, expected: list[str]) -> None:
+    """Of the text, part after part; of anything else only where there is no text."""
+    assert expected == [piece.text for piece in _synth.pieces(answer, Random(0)) if isinstance(piece, Piece)]
+
+
+def test_a_long_stream_takes_no_more_memory_than_a_short_one() -> None:
+    """Chunks are made as they are read, and neither the fake nor its journal keeps them."""
+
+    def peak(chunks: int) -> int:
+        fake = FakeGateway()
+        fake.reply(text("x" * chunks).streamed(by="char"))
+        with httpx.Client(transport=fake.transport()) as client:
+            tracemalloc.start()
+            with client.stream("POST", URL, json=body(stream=True), headers=headers()) as response:
+                assert chunks < sum(1 for _ in response.iter_raw())
+            found = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        return found
+
+    peak(100)
+    short, long = peak(1_000), peak(20_000)
+
+    # A pointer to each chunk would be eight bytes more.
+    assert long - short < 4 * 19_000
 
 
 def test_an_empty_answer_is_a_whole_stream() -> None:

@@ -43,6 +43,34 @@ def test_unknown_fields_are_kept_and_written_back_at_every_level() -> None:
     assert 7 == parsed["usage"].get("cache_read_input_tokens")
 
 
+def test_anthropics_blocks_are_typed_but_no_field() -> None:
+    """They are read like a field where they came, and appear nowhere where they did not: OpenAI would refuse a null."""
+    with_blocks = ChatCompletions.model_validate_json(json.dumps(EXTRAS)).choices[0].message
+    without = answer().choices[0].message
+    chunk = ChatCompletionChunk.model_validate_json('{"choices": [{"delta": {"content_blocks": [{"index": 0}]}}]}')
+
+    assert [{"type": "thinking", "thinking": "hm"}] == with_blocks.content_blocks == with_blocks.get("content_blocks")
+    assert with_blocks.content_blocks == with_blocks.model_dump()["content_blocks"]
+    assert without.content_blocks is None
+    assert "content_blocks" not in without.model_dump()
+    assert [{"index": 0}] == chunk.choices[0].delta.content_blocks
+
+
+def test_the_provider_that_answered_is_a_field() -> None:
+    """The gateway puts it beside the answer."""
+    assert ("anthropic", None) == (ChatCompletions.model_validate(EXTRAS).provider, answer().provider)
+
+
+def test_dumps_take_what_the_openai_sdks_take() -> None:
+    """Unset fields are left out, nulls are kept, unless asked otherwise."""
+    parsed = ChatCompletionChunk.model_validate_json('{"id": "1", "model": null}')
+
+    assert {"id": "1", "model": None} == parsed.to_dict()
+    assert {"id": "1"} == parsed.to_dict(exclude_none=True) == json.loads(parsed.to_json(exclude_none=True))
+    assert parsed.model_dump(mode="json") == parsed.to_dict(exclude_unset=False)
+    assert '{\n  "id"' == parsed.to_json(indent=2)[:8]
+
+
 def test_three_ways_to_read_a_field() -> None:
     """Attribute, `["key"]` and `.get("key")` agree; an absent field is None, or the default."""
     choice = answer().choices[0]

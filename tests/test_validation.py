@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,29 @@ def call(*ids: str) -> dict[str, Any]:
 def result(call_id: str) -> dict[str, Any]:
     """What a tool says."""
     return {"role": "tool", "tool_call_id": call_id, "content": "21"}
+
+
+def user(*parts: dict[str, Any]) -> dict[str, Any]:
+    """A message of the user in parts."""
+    return {"role": "user", "content": list(parts)}
+
+
+URL = "https://example.com/cat.png"
+IMAGE_PART: dict[str, Any] = {"type": "image_url", "image_url": {"url": URL}}
+IMAGE = "messages[0].content[0].image_url"
+SOUND = "messages[0].content[0].input_audio"
+FUNCTION_NAME = "tool_choice.function.name"
+RESULT_ID = "messages[2].tool_call_id"
+STRICT = "tools[0].function.strict"
+
+
+def strict(**properties: Any) -> dict[str, Any]:
+    """A request for strict structured output with these properties."""
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "required": list(properties)}
+    if definitions := properties.pop("_defs", None):
+        schema |= {"$defs": definitions, "required": list(properties)}
+    named = {"name": "out", "strict": True, "schema": {**schema, "additionalProperties": False}}
+    return body(response_format={"type": "json_schema", "json_schema": named})
 
 
 @cases("reject", CLAMPED | UNREADABLE)
@@ -165,14 +189,107 @@ def test_a_body_that_is_no_json_never_reaches_the_provider(name: str) -> None:
             "invalid_type",
         ),
         ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "tool_choice.function", "missing_required_parameter"),
+        ({"tools": TOOLS, "tool_choice": {"type": "tool"}}, "tool_choice.type", "invalid_value"),
+        (
+            {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": [1]}}},
+            FUNCTION_NAME,
+            "invalid_type",
+        ),
+        ({"tools": [{"type": "custom"}]}, "tools[0].custom", "missing_required_parameter"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "strict": "yes"}}]}, STRICT, "invalid_type"),
+        ({"functions": [{}]}, "functions[0].name", "missing_required_parameter"),
+        ({"functions": []}, "functions", "empty_array"),
+        ({"function_call": "auto"}, "function_call", None),
+        ({"logit_bias": {"token": 1}}, "logit_bias", None),
+        ({"top_logprobs": math.inf, "logprobs": True}, "top_logprobs", "invalid_type"),
+        ({"modalities": ["text", "audio"], "audio": {"voice": "ash"}}, "audio.format", "missing_required_parameter"),
+        ({"audio": {"voice": "ash", "format": "wav"}, "stream": True}, "audio.format", "unsupported_value"),
+        ({"prediction": {"type": "content"}}, "prediction.content", "missing_required_parameter"),
+        ({"prediction": {"type": "text", "content": "x"}}, "prediction.type", "invalid_value"),
+        ({"messages": [*USER, {"role": "function", "content": "x"}]}, "messages.[1].name", None),
+        ({"messages": [*USER, call(*map(str, range(129)))]}, "messages[1].tool_calls", "array_above_max_length"),
+        ({"messages": [*USER, call("a"), {**result("a"), "tool_call_id": ["a"]}]}, RESULT_ID, "invalid_type"),
+        ({"messages": [user({"type": "image_url", "image_url": {"url": 5}})]}, f"{IMAGE}.url", "invalid_type"),
+        (
+            {"messages": [user(IMAGE_PART | {"image_url": {"url": URL, "detail": "x"}})]},
+            f"{IMAGE}.detail",
+            "invalid_value",
+        ),
+        (
+            {"messages": [user({"type": "input_audio", "input_audio": {}})]},
+            f"{SOUND}.data",
+            "missing_required_parameter",
+        ),
+        ({"messages": [user({"type": ["text"]})]}, "messages[0].content[0].type", "invalid_type"),
+        ({"model": "gpt-3.5-turbo", "messages": [user(IMAGE_PART)]}, "messages.[0].content.[0].type", None),
+        ({"model": "gpt-4o", "max_tokens": 16_385}, "max_tokens", "invalid_value"),
+        ({"model": "gpt-4o", "reasoning_effort": "low"}, None, None),
+        (
+            {"model": "o3-mini", "tools": TOOLS, "parallel_tool_calls": False},
+            "parallel_tool_calls",
+            "unsupported_parameter",
+        ),
+        ({"model": "o3", "logprobs": True}, "logprobs", "unsupported_parameter"),
     ],
 )
-def test_rules_beside_the_recorded_ones(fields: dict[str, Any], param: str, code: str | None) -> None:
+def test_rules_beside_the_recorded_ones(fields: dict[str, Any], param: str | None, code: str | None) -> None:
     """Siblings of the recorded refusals name their parameter and code."""
     judged = refused("openai", body(**fields))
 
     assert judged is not None
     assert (400, param, code) == (judged.status, judged.body["error"]["param"], judged.body["error"]["code"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [*USER, call("a"), {**result("a"), "name": "get_weather"}]},
+        {"messages": [*USER, {"role": "assistant", "content": "x", "refusal": None, "annotations": []}, *USER]},
+        {"messages": [*USER, {"role": "assistant", "audio": {"id": "audio_1"}}, *USER]},
+        {"messages": [*USER, call(*map(str, range(128))), *(result(str(i)) for i in range(128))]},
+        {"messages": [user(IMAGE_PART)]},
+        {"messages": [user({"type": "file", "file": {"file_id": "file-1"}})]},
+        {"model": "gpt-oss-120b", "max_tokens": 100_000, "reasoning_effort": "low"},
+        {"model": "gpt-5.1", "reasoning_effort": "none", "temperature": 0.5},
+        {"model": "gpt-5", "tools": TOOLS, "parallel_tool_calls": True},
+        {"model": "ft:gpt-4o-mini-2024-07-18:org::id"},
+        {"max_tokens": 16_384},
+        {"logit_bias": {"50256": -100}},
+        {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
+        {"tools": [{"type": "custom", "custom": {"name": "f"}}], "tool_choice": {"type": "custom"}},
+        {"tools": [{"type": "function", "function": {"name": "f", "strict": None, "parameters": {}}}]},
+        {"modalities": ["text", "audio"], "audio": {"voice": "ash", "format": "pcm16"}, "stream": True},
+        {"prediction": {"type": "content", "content": [{"type": "text", "text": "x"}]}},
+    ],
+)
+def test_what_is_unusual_is_not_wrong(fields: dict[str, Any]) -> None:
+    """The neighbours of what is refused are taken."""
+    assert None is refused("openai", body(**fields))
+
+
+@pytest.mark.parametrize(
+    ("request_body", "problem"),
+    [
+        (strict(a={"oneOf": [{"type": "string"}]}), "In context=('properties', 'a'), 'oneOf' is not permitted."),
+        (strict(a={}), "In context=('properties', 'a'), schema must have a 'type' key."),
+        (
+            strict(a={"type": "array", "items": {"$ref": "#/$defs/b"}}),
+            (
+                "In context=('properties', 'a', 'items'), reference to component '#/$defs/b' which was not found in "
+                "the schema."
+            ),
+        ),
+        (strict(a={"enum": ["x", 1]}, b={"const": "y"}), None),
+        (strict(oneOf={"type": "string"}, type={"type": ["string", "null"]}), None),
+        (strict(a={"$ref": "#/$defs/X%5Bint%5D"}, b={"$ref": "#"}, _defs={"X[int]": {"type": "integer"}}), None),
+    ],
+)
+def test_a_strict_schema_says_only_what_a_grammar_can(request_body: dict[str, Any], problem: str | None) -> None:
+    """Keywords without a place in it are refused, properties of their names are not, and references lead somewhere."""
+    judged = refused("openai", request_body)
+
+    expected = problem and f"Invalid schema for response_format 'out': {problem}"
+    assert expected == (judged and judged.message)
 
 
 @pytest.mark.parametrize("levels", [10, 11])

@@ -6,6 +6,8 @@ Exit statuses, the same for every command:
     1   something was found: a cassette with a fault, a difference, a recording that could not be written
     2   the command line is wrong, or a file or port it names cannot be used
     3   the gateway cannot be reached
+    130 interrupted by Ctrl-C
+    141 whatever reads the output has hung up
 
 `record` ends with the status of its command instead, unless the recording failed.
 """
@@ -15,24 +17,31 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import click
 import httpx
 
 from portkey_client._version import VERSION
+from portkey_testing._cli.terminal import fitted
 from portkey_testing.cassettes import MODES, CassetteError, load_cassette, show
 from portkey_testing.cassettes import check as checks
 from portkey_testing.cassettes import verify as verification
 from portkey_testing.cassettes.usage import last_used
 from portkey_testing.scenario import ScenarioError
 
+T = TypeVar("T")
+
 FOUND: Final = 1
 UNREACHABLE: Final = 3
+HUNG_UP: Final = 141
+"""As a shell reports a program that SIGPIPE has ended."""
 _PYTEST_CACHE: Final = Path(".pytest_cache", "d", "portkey")
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -58,16 +67,60 @@ _MODE: Final = click.option(
     show_default=True,
     help="What is recorded, see docs/cassettes.md.",
 )
+_EPILOG: Final = (
+    "Exit status: 0 all is well, 1 something was found, 2 the command line or a file or port it names is wrong, "
+    "3 the gateway cannot be reached, 130 interrupted, 141 the reader of the output hung up. `record` ends with the "
+    "status of its command."
+)
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """A group that guesses what a misspelt command was meant to be, as click does since 8.3 alone."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = get_close_matches(args[0], self.commands, n=1)
+            meant = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self.commands))}"
+            ctx.fail(f"there is no command {args[0]!r}; {meant}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # As `| head` does it. What is still to be written at the end of the process would fail, too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(HUNG_UP) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(VERSION, package_name="portkey-testing")
-def portkey_testing() -> None:
-    """A fake Portkey gateway on a port, and everything about cassettes."""
+@click.pass_context
+def portkey_testing(ctx: click.Context) -> None:
+    """A fake Portkey gateway on a port, and everything about cassettes. New here? Start with: portkey-testing demo."""
+    ctx.color = _colour(os.environ)
 
 
-@portkey_testing.command()
+def _colour(environment: Mapping[str, str]) -> bool | None:
+    """Whether output is coloured: as https://no-color.org and FORCE_COLOR ask for, else on a terminal alone."""
+    if environment.get("NO_COLOR"):
+        return False
+    return True if environment.get("FORCE_COLOR") else None
+
+
+@portkey_testing.command("demo", short_help="Show what all this is about, offline, in a second.")
+def demo_() -> None:
+    """Show what all this is about: an agent that survives outages, and a recording replayed.
+
+    It needs no network, no key and no file.
+    """
+    from portkey_testing._cli import demo
+
+    demo.main()
+
+
+@portkey_testing.command(short_help="Serve the fake on a real port.")
 @click.argument("scenario", type=_FILE, required=False)
 @click.option("--cassette", type=_FILE, metavar="FILE", help="Replay this cassette; with --record: record it.")
 @click.option("--record", callback=_url, metavar="URL", help="Send requests on to this gateway, and record them.")
@@ -111,7 +164,10 @@ def serve(
             wait_for_stop()
 
 
-@portkey_testing.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@portkey_testing.command(
+    short_help="Run a program against a recording proxy.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.option("--gateway", callback=_url, required=True, metavar="URL", help="Base URL of the real gateway.")
 @click.option("-o", "--output", type=_FILE, required=True, metavar="FILE", help="The cassette.")
 @_MODE
@@ -138,7 +194,7 @@ def _recorded(path: Path) -> str:
     return f"{path} has {count} interaction{'' if count == 1 else 's'}"
 
 
-@portkey_testing.command("show")
+@portkey_testing.command("show", short_help="Draw what a cassette holds.")
 @click.argument("file", type=_FILE)
 @click.option("--mermaid", is_flag=True, help="A sequence diagram for a pull request.")
 @_JSON
@@ -160,13 +216,13 @@ def show_(file: Path, *, mermaid: bool, as_json: bool) -> None:
         for number, interaction in enumerate(cassette.interactions, 1):
             click.echo()
             for line in show.lines(interaction, number):
-                click.echo(line)
+                click.secho(fitted(line), **_painted(line))
 
 
-@portkey_testing.command()
+@portkey_testing.command(short_help="Judge cassettes without sending anything.")
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--max-age", type=click.IntRange(min=0), metavar="DAYS", help="Warn of recordings older than that.")
-@click.option("--unused", is_flag=True, help="Warn of cassettes that no test of the last pytest run used.")
+@click.option("--unused", is_flag=True, help="Warn of what no test of the last pytest run played.")
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 @_JSON
 def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict: bool, as_json: bool) -> None:
@@ -177,11 +233,17 @@ def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict:
     with _explained():
         files = [file for path in paths or (Path("cassettes"),) for file in checks.cassettes_in(path)]
     today = dt.datetime.now(dt.UTC).date()
-    findings = [finding for file in files for finding in checks.check(file, today=today, max_age_days=max_age)]
+    findings = [
+        finding
+        for file in _with_progress(files, "judging cassettes")
+        for finding in checks.check(file, today=today, max_age_days=max_age)
+    ]
     if unused:
         used = last_used(_PYTEST_CACHE)
         if used is None:
-            raise click.UsageError(f"{_PYTEST_CACHE} tells of no run: run pytest here first, with its cache")
+            raise click.UsageError(
+                f"{_PYTEST_CACHE} tells of no run of all tests: run pytest here first, with its cache"
+            )
         findings += checks.unused(files, used)
     errors = [finding for finding in findings if strict or finding.level == "error"]
     if as_json:
@@ -195,7 +257,7 @@ def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict:
     raise SystemExit(FOUND if errors else 0)
 
 
-@portkey_testing.command()
+@portkey_testing.command(short_help="Send recorded requests again, and say who moved.")
 @click.option("--gateway", callback=_url, required=True, metavar="URL", help="Base URL of the real gateway.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send this header too.")
 @click.argument("file", type=_FILE)
@@ -214,7 +276,8 @@ def verify(gateway: str, headers: tuple[str, ...], file: Path, *, as_json: bool)
         sent[name.strip().lower()] = value.strip()
     told = []
     with _explained():
-        for number, interaction in enumerate(load_cassette(file).interactions, 1):
+        interactions = list(enumerate(load_cassette(file).interactions, 1))
+        for number, interaction in _with_progress(interactions, "asking the gateway"):
             live = verification.send_again(interaction.request, gateway, sent, os.environ)
             told += [(number, found) for found in verification.compare(interaction.response, live.response)]
     if as_json:
@@ -228,11 +291,31 @@ def verify(gateway: str, headers: tuple[str, ...], file: Path, *, as_json: bool)
     raise SystemExit(FOUND if told else 0)
 
 
+def _painted(line: str) -> dict[str, Any]:
+    """How a line of a tree is shown: what an answer came to stands out."""
+    if line.startswith("├─"):
+        return {"fg": "green" if "ms  2" in line else "red"}
+    if line.startswith("└─"):
+        return {"fg": None if "  complete" in line else "red"}
+    return {"dim": True} if line.startswith("│  ·") else {}
+
+
+def _with_progress(items: Sequence[T], doing: str) -> Iterator[T]:
+    """The items, with a bar on the terminal that goes on while they are worked on; where there is none, without."""
+    if len(items) < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    with click.progressbar(items, label=doing, file=sys.stderr) as bar:
+        yield from bar
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """Say what went wrong in one line, and end with the status for it."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except CassetteError as error:
         _fail(str(error), FOUND if error.path is not None and Path(error.path).exists() else 2)
     except ScenarioError as error:

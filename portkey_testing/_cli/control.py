@@ -4,23 +4,34 @@
     POST /__portkey__/reset     forget all calls and scripts, and load the scenario of the command line again
     POST /__portkey__/script    script what the body says, a scenario in YAML
 
-Nothing here names a file, and a request of a web page (it has an `origin`) is refused.
+Nothing here names a file. Web pages are kept out: a request of another page says so itself (`origin`,
+`sec-fetch-site`), and one of a page whose name was made to mean this machine (DNS rebinding) by its `host`.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import yaml
 
+from portkey_testing.cassettes import CassetteError
 from portkey_testing.gateway import FakeGateway
-from portkey_testing.journal import Attempt, Call, Guardrails, Wait
-from portkey_testing.mounts.asgi import App, Receive, Scope, Send
+from portkey_testing.journal import Attempt, Call, Guardrails, Journal, Wait
+from portkey_testing.mounts.asgi import (
+    App,
+    BodyTooLargeError,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_json,
+    send_whole,
+)
 from portkey_testing.scenario import ScenarioError
 from portkey_testing.timeline import GatewayRequest, Timeline
 
@@ -28,9 +39,47 @@ PREFIX: Final = "/__portkey__/"
 MAX_SCRIPT: Final = 2**20
 """Bytes of a script that are read."""
 
+MAX_DEPTH: Final = 100
+"""How deep lists and mappings of a script may lie in each other."""
 
-class Desk:
-    """The fake behind the door, and how to make a new one. A `Responder`.
+_ACTIONS: Final = {"journal": "GET", "reset": "POST", "script": "POST"}
+_LOCAL_ENDINGS: Final = (".localhost", ".internal", ".local", ".test")
+"""Of names that nobody can buy (RFC 6761, RFC 6762 and ICANN's reservation of `.internal`)."""
+
+
+class Desk(Protocol):
+    """What is behind the door."""
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """The calls so far."""
+        ...
+
+    @property
+    def journal(self) -> str:
+        """They, for people."""
+        ...
+
+    def reset(self) -> None:
+        """Forget them, and start over.
+
+        Raises:
+            ScenarioError: the scenario of the command line is none any more; then nothing is forgotten.
+            CassetteError: the same of a cassette.
+        """
+        ...
+
+    def load(self, text: str) -> None:
+        """Script what a scenario says.
+
+        Raises:
+            ScenarioError: it is none, or one that must not be loaded here.
+        """
+        ...
+
+
+class FakeDesk:
+    """A fake, and how to make a new one. A `Responder`.
 
     Args:
         prepare: Scripts a new fake; what it enters is left when that fake goes.
@@ -39,51 +88,101 @@ class Desk:
     def __init__(self, prepare: Callable[[FakeGateway, ExitStack], None]) -> None:
         self._prepare = prepare
         self._stack = ExitStack()
-        self.fake = FakeGateway()
+        self._fake = FakeGateway()
         self.reset()
 
+    @property
+    def calls(self) -> Sequence[Call]:
+        return self._fake.calls
+
+    @property
+    def journal(self) -> str:
+        return self._fake.journal
+
     def respond(self, request: GatewayRequest, now: float) -> Timeline:
-        return self.fake.respond(request, now)
+        return self._fake.respond(request, now)
 
     def reset(self) -> None:
-        """Put a new fake in the place of the old one."""
-        self._stack.close()
-        fake = FakeGateway()
-        self._prepare(fake, self._stack)
-        self.fake = fake
+        fake, stack = FakeGateway(), ExitStack()
+        with stack:
+            self._prepare(fake, stack)
+            stack = stack.pop_all()
+        # Left as after a failure: nobody asks any more what the old one still waited for.
+        with suppress(_StartedOverError), self._stack:
+            raise _StartedOverError
+        self._fake, self._stack = fake, stack
 
     def load(self, text: str) -> None:
-        """Script what a scenario says.
-
-        Raises:
-            ScenarioError: it is none, or names a file.
-        """
-        if _names_files(text):
-            raise ScenarioError("a script that is posted names no files, so it has no reply `recorded`")
+        _judge(text)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "script.yaml"
             path.write_text(text, encoding="utf-8")
-            self.fake.load(path)
+            try:
+                self._fake.load(path)
+            except ScenarioError as error:
+                # Where it lay for a moment tells its author nothing.
+                raise ScenarioError(str(error).replace(str(path), path.name)) from None
 
 
-def _names_files(text: str) -> bool:
-    """Whether a scenario has a reply `recorded`, in whatever spelling of YAML."""
+class _StartedOverError(Exception):
+    """The fake is replaced by a new one."""
+
+
+class RecordingDesk:
+    """A recording: its calls can be read, and forgotten; the cassette keeps what it has."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        return self._journal.calls
+
+    @property
+    def journal(self) -> str:
+        return str(self._journal)
+
+    def reset(self) -> None:
+        self._journal.calls.clear()
+
+    def load(self, text: str) -> None:
+        raise ScenarioError("nothing is scripted here: requests go to the gateway that is recorded")
+
+
+def _judge(text: str) -> None:
+    """Refuse a script that names files, or is a bomb: one that is small, and not small any more when it is read.
+
+    Raises:
+        ScenarioError: it is such a script.
+    """
     try:
-        pending, seen = [yaml.safe_load(text)], set[int]()
-    except yaml.YAMLError:
-        return False  # loading it will say so, with the place
-    while pending:
-        value = pending.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, dict):
-            if "recorded" in value:
-                return True
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-    return False
+        problem = _bomb(text) or _file(text)
+    except (yaml.YAMLError, UnicodeEncodeError):
+        return  # loading it will say so, with the place
+    if problem is not None:
+        raise ScenarioError(f"a script that is posted {problem}")
+
+
+def _bomb(text: str) -> str | None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            return "has no aliases (*name): write it out"
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return f"is at most {MAX_DEPTH} levels deep"
+    return None
+
+
+def _file(text: str) -> str | None:
+    names = _names_files(yaml.load(text, Loader=yaml.CSafeLoader))
+    return "names no files, so it has no reply `recorded`" if names else None
+
+
+def _names_files(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "recorded" in value or any(map(_names_files, value.values()))
+    return isinstance(value, list) and any(map(_names_files, value))
 
 
 def with_control(app: App, desk: Desk) -> App:
@@ -94,49 +193,64 @@ def with_control(app: App, desk: Desk) -> App:
             await app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if b"origin" in headers:
-            await _answer(send, 403, "this is not for web pages")
-            return
-        match scope["method"], scope["path"].removeprefix(PREFIX):
-            case "GET", "journal" if headers.get(b"accept", b"").startswith(b"text/plain"):
-                await _answer(send, 200, desk.fake.journal)
-            case "GET", "journal":
-                await _answer(send, 200, {"calls": [told(call) for call in desk.fake.calls]})
-            case "POST", "reset":
-                desk.reset()
-                await _answer(send, 200, {"reset": True})
-            case "POST", "script":
-                await _load(desk, receive, send)
-            case _:
-                await _answer(send, 404, (__doc__ or "").split("\n\n")[1])
+        action = scope["path"].removeprefix(PREFIX)
+        if (stranger := _stranger(headers)) is not None:
+            await _tell(send, 403, f"this is not for web pages, and {stranger}")
+        elif action not in _ACTIONS:
+            await _tell(send, 404, (__doc__ or "").split("\n\n")[1])
+        elif scope["method"] != _ACTIONS[action]:
+            allowed = _ACTIONS[action]
+            await _tell(send, 405, f"{action} takes {allowed}", ((b"allow", allowed.encode()),))
+        else:
+            await _act(desk, action, headers, receive, send)
 
     return controlled
 
 
-async def _load(desk: Desk, receive: Receive, send: Send) -> None:
-    body, more = b"", True
-    while more and len(body) <= MAX_SCRIPT:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    if len(body) > MAX_SCRIPT:
-        await _answer(send, 413, f"a script has {MAX_SCRIPT} bytes at most")
-        return
+def _stranger(headers: Mapping[bytes, bytes]) -> str | None:
+    """What shows that a web page asks; None if nothing does."""
+    if b"origin" in headers:
+        return "the request has an `origin`"
+    if headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}:
+        return "the request comes from another site"
+    name = headers.get(b"host", b"").decode("latin-1").lower()
+    name = name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() else name
+    name = name.removeprefix("[").removesuffix("]").removesuffix(".")
+    if "." not in name or name.endswith(_LOCAL_ENDINGS) or _is_address(name):
+        return None  # the first of these also lets through other containers, by their names
+    return f"{name!r} may be the name of one: ask by address, or as localhost"
+
+
+def _is_address(name: str) -> bool:
     try:
-        desk.load(body.decode())
-    except (ScenarioError, UnicodeDecodeError) as error:
-        await _answer(send, 400, {"error": str(error)})
-    else:
-        await _answer(send, 200, {"loaded": True})
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
-async def _answer(send: Send, status: int, content: str | dict[str, Any]) -> None:
-    is_text = isinstance(content, str)
-    data = content.encode() if isinstance(content, str) else json.dumps(content, ensure_ascii=False).encode()
-    kind = b"text/plain; charset=utf-8" if is_text else b"application/json"
-    headers = [(b"content-type", kind), (b"content-length", str(len(data)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": data})
+async def _act(desk: Desk, action: str, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
+    try:
+        match action:
+            case "journal" if headers.get(b"accept", b"").startswith(b"text/plain"):
+                await _tell(send, 200, desk.journal)
+            case "journal":
+                await send_json(send, 200, {"calls": [told(call) for call in desk.calls]})
+            case "reset":
+                desk.reset()
+                await send_json(send, 200, {"reset": True})
+            case _:
+                if (body := await read_body(receive, MAX_SCRIPT)) is not None:
+                    desk.load(body.decode())
+                    await send_json(send, 200, {"loaded": True})
+    except BodyTooLargeError:
+        await _tell(send, 413, f"a script has {MAX_SCRIPT} bytes at most", ((b"connection", b"close"),))
+    except (ScenarioError, CassetteError, UnicodeDecodeError) as error:
+        await send_json(send, 400, {"error": str(error)})
+
+
+async def _tell(send: Send, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    await send_whole(send, status, b"text/plain; charset=utf-8", text.encode(), headers)
 
 
 def told(call: Call) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from portkey_testing._cli.control import Desk, with_control
+from portkey_testing._cli.control import FakeDesk, RecordingDesk, with_control
 from portkey_testing._recorded import RecordingGateway, miss
 from portkey_testing.cassettes import Recorder
+from portkey_testing.cassettes.recorder import gateway_name
 from portkey_testing.failures import PortkeyTestFailure
 from portkey_testing.gateway import FakeGateway
 from portkey_testing.journal import Journal
@@ -39,7 +40,7 @@ def fake_running(
         if cassette is not None:
             stack.enter_context(fake.replay(cassette))
 
-    desk, clock = Desk(prepare), ScaledClock(time_scale)
+    desk, clock = FakeDesk(prepare), ScaledClock(time_scale)
 
     def app(connections: Connections) -> App:
         return with_control(GatewayApp(desk, clock, connections), desk)
@@ -57,18 +58,21 @@ def proxy_running(*, gateway: str, cassette: Path, mode: str, host: str, port: i
         OSError: the port cannot be had.
     """
     failures: list[PortkeyTestFailure] = []
-    with Recorder(cassette, mode, replay_options={"on_miss": miss}) as recorder:
+    journal = Journal()
+    with Recorder(cassette, mode, gateway=gateway_name(gateway), replay_options={"on_miss": miss}) as recorder:
         recording = RecordingGateway(
             recorder,
             gateway=gateway,
             claims=lambda *_: True,
             clock=ScaledClock(1.0),
-            journal=Journal(),
+            journal=journal,
             fail=failures.append,
         )
-        with running(
-            lambda connections: RecordingProxy(recording, gateway, connections), host=host, port=port
-        ) as server:
+
+        def app(connections: Connections) -> App:
+            return with_control(RecordingProxy(recording, gateway, connections), RecordingDesk(journal))
+
+        with running(app, host=host, port=port) as server:
             yield server
 
 

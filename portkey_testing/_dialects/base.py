@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+
+from pydantic_core import to_json
 
 from portkey_testing._javascript import MISSING
 from portkey_testing._policy import Target
@@ -40,12 +41,28 @@ FINISH_REASONS: Final[Mapping[str, str]] = {
 _NEVER_PROXIED: Final = frozenset(("connection", "content-length", "expect", "host", "transfer-encoding"))
 
 
+class WrittenJSON(bytes):
+    """JSON that remembers what it was written from, so that whoever reads it next need not take it apart again.
+
+    Attributes:
+        value: What it was written from. It has many readers, so none may change it.
+    """
+
+    value: Any
+
+    @classmethod
+    def of(cls, value: Any) -> WrittenJSON:
+        """A value, written without blanks."""
+        written = cls(to_json(value))
+        written.value = value
+        return written
+
+
 class UnmappableError(Exception):
     """An answer, or a request, that the gateway's own translation trips over."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderAnswer:
+class ProviderAnswer(NamedTuple):
     """What came back from a provider, before the gateway reads it.
 
     Attributes:
@@ -69,7 +86,10 @@ class ProviderAnswer:
     pace: Pace | None = None
 
     def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
 class Stamps(Protocol):
@@ -164,9 +184,10 @@ def upstream(
     Without a content type from the application the gateway sends no body. On proxied routes the application's own
     headers win over those of the target.
     """
-    named = {name.lower() for name in target.forward_headers}
-    forwarded = {name: client.headers[name] for name in named if client.headers.get(name)}
-    sent = {"content-type": "application/json", **headers, **forwarded}
+    sent = {"content-type": "application/json", **headers}
+    for name in map(str.lower, target.forward_headers):
+        if client.headers.get(name):
+            sent[name] = client.headers[name]
     if proxied:
         sent |= {name: value for name, value in client.headers.items() if _is_proxied(name)}
     if client.method == "GET":
@@ -185,7 +206,7 @@ def finish_reason(reason: Any, *, strict: bool) -> Any:
 
 def error(provider: str, details: Any, *, only: tuple[str, ...] = ("type", "param", "code")) -> dict[str, Any]:
     """An error in the gateway's shape, from the provider's own; `only` names what it keeps beside the message."""
-    given = details if isinstance(details, Mapping) else {}
+    given = details if isinstance(details, dict) else {}
     message = given.get("message", "undefined")
     fields = {name: given.get(name) if name in only else None for name in ("type", "param", "code")}
     said = f"{provider} error: {'null' if message is None else message}"

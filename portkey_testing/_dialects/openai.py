@@ -19,7 +19,7 @@ from portkey_testing._encode import event as sse
 from portkey_testing._policy import Target
 from portkey_testing.journal import UpstreamRequest
 from portkey_testing.replies import Answer
-from portkey_testing.timeline import Cut, Frame, GatewayRequest
+from portkey_testing.timeline import Cut, Events, Frame, GatewayRequest
 
 RECORDED: Final = frozenset({"openai", "groq", "mistral-ai", "openrouter", "deepseek", "together-ai"})
 """Providers whose chat completions were seen to be mapped."""
@@ -29,6 +29,14 @@ _UNTRANSLATED: Final = frozenset({"embed", "cancelFinetune", "listFinetunes", "l
 
 _NAMED: Final = frozenset({"createModelResponse", "getModelResponse", "deleteModelResponse"})
 """Endpoints whose answers are given the name of the provider even where that is OpenAI."""
+
+
+_OPENAI_HEADERS: Final = (
+    ("openai-organization", "x-portkey-openai-organization", "openai_organization"),
+    ("openai-project", "x-portkey-openai-project", "openai_project"),
+    ("openai-beta", "x-portkey-openai-beta", "openai_beta"),
+)
+"""Headers of OpenAI's own, and what the application's headers and a target call them."""
 
 
 class OpenAIDialect:
@@ -72,6 +80,11 @@ class OpenAIDialect:
         return {**_javascript.spread(_object(body)), "provider": self._provider}
 
     def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+        if self._chunk is None and isinstance(frames, Events):
+            return frames.frames
+        return self._passed_on(frames, strict=strict, stamps=stamps)
+
+    def _passed_on(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
         for step in frames:
             if isinstance(step, Cut):
                 # The gateway logs that its provider went away and ends the client's stream as if it were over.
@@ -102,20 +115,18 @@ def openai_headers(provider: str, target: Target, client: GatewayRequest) -> dic
         headers |= {"http-referer": "https://portkey.ai/", "x-title": "portkey"}
     if provider != "openai":
         return headers
-    for name in ("organization", "project", "beta"):
-        value = target.options.get(f"openai_{name}")
-        if target.from_headers:
-            value = client.headers.get(f"x-portkey-openai-{name}")
-            if not value and name == "beta":
-                value = client.headers.get("openai-beta")
-        if value:
-            headers[f"openai-{name}"] = value
+    given = client.headers if target.from_headers else target.options
+    for name, header, option in _OPENAI_HEADERS:
+        if value := given.get(header if target.from_headers else option):
+            headers[name] = value
+    if target.from_headers and "openai-beta" not in headers and (beta := client.headers.get("openai-beta")):
+        headers["openai-beta"] = beta
     return headers
 
 
 def _object(body: Any) -> Any:
     """An answer whose fields can be looked at; the gateway fails on a bare value."""
-    if not isinstance(body, Mapping | list):
+    if not isinstance(body, dict | list):
         raise UnmappableError(f"{_javascript.kind(body)} is no answer")
     return body
 

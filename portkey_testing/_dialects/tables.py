@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ DEFAULT_MODEL: Final = "portkey-default"
 """What stands for the default of a table, in any field."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """One kind of request to one provider.
 
@@ -42,12 +42,29 @@ class Table:
 
     def body(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that reach the provider."""
+        places, defaults = self._places, self._defaults
+        names = [name for name in params if name in places]
+        names += [name for name in defaults if name not in params]
+        names.sort(key=places.__getitem__)
         body: dict[str, Any] = {}
-        for name, rule in self.fields.items():
-            value = _value(name, rule, params)
+        for name in names:
+            rule = self.fields[name]
+            value = defaults[name] if name not in params else _value(name, rule, params) if rule else params[name]
             if value is not MISSING:
                 body[rule.get("to", name)] = value
         return body
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        """The order of the fields, which is that in which they are sent."""
+        return {name: place for place, name in enumerate(self.fields)}
+
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        """What is sent where a field is absent."""
+        return {
+            name: rule["default"] for name, rule in self.fields.items() if rule.get("required") and "default" in rule
+        }
 
 
 @cache
@@ -79,14 +96,10 @@ def proxied_url(provider: str, custom_host: str | None, requested: str) -> str:
 
 
 def _value(name: str, rule: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
-    if name not in params:
-        return rule["default"] if rule.get("required") and "default" in rule else MISSING
-    value = params[name]
-    if "change" in rule:
-        value = _CHANGES[rule["change"]](params)
+    value = _CHANGES[rule["change"]](params) if "change" in rule else params[name]
     if value == DEFAULT_MODEL and "default" in rule:
         value = rule["default"]
-    return bounded(value, rule.get("min"), rule.get("max"))
+    return bounded(value, rule.get("min"), rule.get("max")) if isinstance(value, int | float) else value
 
 
 def _developer_to_system(params: Mapping[str, Any]) -> Any:

@@ -18,6 +18,9 @@ from typing import Any, Final
 
 import yaml
 
+from portkey_testing.cassettes import _lines
+from portkey_testing.cassettes._lines import MAX_DIGITS, number_of
+
 try:
     from yaml._yaml import CParser
 except ImportError as error:
@@ -43,9 +46,6 @@ UNWRITABLE: Final = re.compile(
 controls that make a reviewer see other text than the program gets."""
 
 _CONSTANTS: Final = {"null": None, "true": True, "false": False, "": None}
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
-_MAX_DIGITS: Final = 4000
-"""`int()` refuses texts of more than 4,300 digits."""
 
 
 class YamlError(Exception):
@@ -74,6 +74,9 @@ def read(text: str, *, verbatim: str | None = None) -> Json:
     Raises:
         YamlError: the text is not YAML, or uses what cassettes do not, or is more than one document.
     """
+    value: Json = _lines.read(text, verbatim=verbatim, max_depth=MAX_DEPTH)
+    if value is not _lines.UNKNOWN:
+        return value
     documents = list(read_all(text, verbatim=verbatim))
     if len(documents) > 1:
         raise YamlError("expected the end of the document, found another one", 1)
@@ -125,7 +128,7 @@ def _build(get_event: Any, verbatim: str | None) -> Json:
                 if value in _CONSTANTS:
                     value = _CONSTANTS[value]
                 elif value[0] in "-0123456789":
-                    value = _number(value)
+                    value = number_of(value)
             if is_mapping:
                 container[key] = value
                 is_key = True
@@ -161,18 +164,6 @@ def _build(get_event: Any, verbatim: str | None) -> Json:
             raise _refused(event)
     result: Json = root[0]
     return result
-
-
-def _number(text: str) -> Json:
-    if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0") and len(text) <= _MAX_DIGITS:
-        return int(text)
-    match = _NUMBER.match(text)
-    if match is None:
-        return text
-    if match[1] or match[2]:
-        number = float(text)
-        return number if math.isfinite(number) else text
-    return int(text) if len(text) <= _MAX_DIGITS else text
 
 
 def _refused(event: Any) -> YamlError:
@@ -303,8 +294,8 @@ def _scalar(value: Any, indent: str) -> list[str]:
     if isinstance(value, bool):
         return ["true" if value else "false"]
     if isinstance(value, int):
-        if abs(value) >= 10**_MAX_DIGITS:
-            raise Unwritable(f"a number of more than {_MAX_DIGITS} digits")
+        if abs(value) >= 10**MAX_DIGITS:
+            raise Unwritable(f"a number of more than {MAX_DIGITS} digits")
         return [str(value)]
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -17,7 +17,7 @@ from portkey_testing.cassettes._yaml import Json
 SMALLEST: Final = 64 * 2**10
 """Bytes below which parsing a file is faster than looking for what it was parsed to."""
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """To be raised whenever the same file would be parsed to something else."""
 
 
@@ -45,12 +45,9 @@ def read(folder: Path, path: Path, data: bytes) -> Parsed | None:
     except OSError:
         return None
     digest, _, content = kept.partition(b"\n")
-    if digest != _digest(data):
-        return None
-    try:
-        found: dict[str, Any] = json.loads(content)
-    except ValueError:
-        return None  # half a file: the writer was killed on a system without atomic replacement
+    if digest != _digest(data, content):
+        return None  # another file, or half of one
+    found: dict[str, Any] = json.loads(content)
     return Parsed(found["values"], found["lines"], [bytes.fromhex(key) for key in found["keys"]])
 
 
@@ -65,7 +62,7 @@ def write(folder: Path, path: Path, data: bytes, parsed: Parsed) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_digest(data) + b"\n" + text)
+            file.write(_digest(data, text) + b"\n" + text)
         Path(name).replace(_place(folder, path))
 
 
@@ -74,6 +71,9 @@ def _place(folder: Path, path: Path) -> Path:
     return folder / f"{path.stem[:40]}-{name}.json"
 
 
-def _digest(data: bytes) -> bytes:
-    salt = f"{_FORMAT} {VERSION}".encode()
-    return hashlib.blake2b(data, digest_size=20, salt=salt[:16]).hexdigest().encode()
+def _digest(data: bytes, parsed: bytes) -> bytes:
+    """What tells this very file and what it was parsed to, by this version of the library, from all others."""
+    digest = hashlib.blake2b(f"{_FORMAT} {VERSION} {len(data)} ".encode(), digest_size=20)
+    digest.update(data)
+    digest.update(parsed)
+    return digest.hexdigest().encode()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from portkey_testing.cassettes.model import Cassette, CassetteError, RecordedResponse
+from portkey_testing.cassettes.match import brief
+from portkey_testing.cassettes.model import Cassette, CassetteError, Header, RecordedResponse
 from portkey_testing.cassettes.redact import Redactor
 from portkey_testing.cassettes.scan import scan
 from portkey_testing.cassettes.store import load
@@ -25,7 +26,7 @@ class Finding:
         path: The file.
         line: Line in the file, starting at 1; None where it is about the whole of it.
         level: `error`: the file cannot be relied upon; `warning`: it should be recorded again some time.
-        rule: `damaged`, `secret`, `drift`, `expired` or `unused`.
+        rule: `damaged`, `secret`, `drift`, `expired`, `unused` or `unplayed`.
         problem: What is wrong and what to do.
     """
 
@@ -70,10 +71,26 @@ def check(path: Path, *, today: dt.date, max_age_days: int | None = None) -> lis
     return [*_interactions(path, cassette), *_age(path, cassette, today, max_age_days)]
 
 
-def unused(files: Sequence[Path], used: Collection[Path]) -> list[Finding]:
-    """The files that are not among those the last test run used."""
-    problem = "no test of the last run used it; delete it if that run was a whole one"
-    return [Finding(path, None, "warning", "unused", problem) for path in files if path.resolve() not in used]
+def unused(files: Sequence[Path], used: Mapping[Path, frozenset[int] | None]) -> Iterator[Finding]:
+    """The files, and the interactions in the others, that nobody played, given what was: see `usage.last_used`."""
+    for path in files:
+        played = used.get(path.resolve(), frozenset())
+        if played is None:
+            continue
+        if path.resolve() not in used:
+            yield Finding(path, None, "warning", "unused", "no test of the last run used it: delete it")
+            continue
+        try:
+            interactions = load(path).interactions
+        except (CassetteError, OSError):
+            continue  # told by `check`
+        for number, interaction in enumerate(interactions, 1):
+            if number not in played:
+                problem = (
+                    f"no test of the last run played interaction {number} ({brief(interaction.request)}): "
+                    "pytest --portkey-record=rewrite drops it"
+                )
+                yield Finding(path, interaction.line, "warning", "unplayed", problem)
 
 
 def _interactions(path: Path, cassette: Cassette) -> Iterator[Finding]:
@@ -88,15 +105,16 @@ def _interactions(path: Path, cassette: Cassette) -> Iterator[Finding]:
 
 
 def _age(path: Path, cassette: Cassette, today: dt.date, max_age_days: int | None) -> Iterator[Finding]:
-    if max_age_days is None:
-        return
-    recorded = cassette.header.recorded
+    if max_age_days is not None and (problem := expired(cassette.header, today, max_age_days)):
+        yield Finding(path, 1, "warning", "expired", problem)
+
+
+def expired(header: Header, today: dt.date, max_age_days: int) -> str | None:
+    """Why a cassette should be recorded again, if it is older than that."""
     try:
-        age = (today - dt.date.fromisoformat(recorded)).days
+        age = (today - dt.date.fromisoformat(header.recorded)).days
     except ValueError:
-        problem = f"expected a date such as {today} in `recorded`, found {recorded!r}, so nobody knows how old it is"
-        yield Finding(path, 1, "warning", "expired", problem)
-        return
-    if age > max_age_days:
-        problem = f"recorded {age} days ago, which is more than {max_age_days}: pytest --portkey-record=rewrite"
-        yield Finding(path, 1, "warning", "expired", problem)
+        return f"expected a date such as {today} in `recorded`, found {header.recorded!r}: nobody knows how old it is"
+    if age <= max_age_days:
+        return None
+    return f"recorded {age} days ago, which is more than {max_age_days}: pytest --portkey-record=rewrite"

@@ -69,9 +69,6 @@ _RESPONSE_FIELDS: Final = frozenset(
         "fault",
     }
 )
-_EVENTS: Final = "\n  events: |\n"
-_NO_EVENTS: Final = "\n  events: ''\n"
-_END_OF_BLOCK: Final = re.compile(r"\n(?!    )")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BODY_FORMS: Final = ("body", "text", "base64", "events")
@@ -214,24 +211,10 @@ class Document:
             CassetteError: it is not YAML, or uses what cassettes do not.
         """
         try:
-            return self._value_around_events()
+            return read(self.text, verbatim="headers")
         except YamlError as error:
             line = self.line + error.line - 1
             raise CassetteError(str(error), path=self.path, document=self.number, line=line) from None
-
-    def _value_around_events(self) -> Json:
-        """The value, with the lines of a stream taken out before libyaml goes through them character by character."""
-        head, mark, rest = self.text.partition(_EVENTS)
-        if mark and "\nresponse:\n" in head:
-            end = _END_OF_BLOCK.search(rest)
-            lines = rest[: end.start() + 1] if end else rest
-            if lines.startswith("    ") and lines.replace("\n", "").isprintable():
-                value = read(f"{head}{_NO_EVENTS}{rest[len(lines) :]}", verbatim="headers")
-                response = value.get("response") if isinstance(value, dict) else None
-                if isinstance(response, dict) and response.get("events") == "":
-                    response["events"] = lines[4:].replace("\n    ", "\n")
-                    return value
-        return read(self.text, verbatim="headers")
 
     def error(self, problem: str, *path: str | int) -> CassetteError:
         """What is wrong with the value at `path`."""

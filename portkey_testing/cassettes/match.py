@@ -8,6 +8,7 @@ out or evens out what is volatile in one project.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import json
@@ -108,6 +109,8 @@ class MatchRules:
         meaning = meaning_of(request)
         if not self._paths and not self._normalisers:
             return meaning
+        # A rule takes away from its own copy, not from what was recorded.
+        meaning = copy.deepcopy(meaning)
         said = _says_something(meaning["body"])
         for path in self._paths:
             _remove(meaning, path)
@@ -188,7 +191,7 @@ def _has_leaf(value: Any) -> bool:
 
 
 def meaning_of(request: RecordedRequest) -> Meaning:
-    """What `request` means, as plain values that are nobody else's."""
+    """What `request` means, as plain values, of which some may be its own."""
     headers = {name: _header(name, value) for name, value in request.headers.items()}
     return {
         "method": request.method,

@@ -23,9 +23,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, get_args
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -50,6 +52,11 @@ class Sink(Protocol):
         ...
 
 
+def gateway_name(url: str) -> str:
+    """What the header of a cassette calls the gateway at a URL whose version nobody knows: its host."""
+    return urlsplit(url).hostname or ""
+
+
 def checked_mode(mode: str) -> Mode:
     """`mode`, if it is one.
 
@@ -64,6 +71,19 @@ def checked_mode(mode: str) -> Mode:
     raise ValueError(f"no record mode is called {mode!r}.{hint} There are: {', '.join(MODES)}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One interaction that was recorded away from the project's files.
+
+    Attributes:
+        header: Text of the header document that a new file for it would have.
+        interaction: Its text.
+    """
+
+    header: str
+    interaction: str
+
+
 class Recorder:
     """Writes exchanges to one cassette. A `Sink` and a context manager; any number of threads and tasks may use it.
 
@@ -75,10 +95,13 @@ class Recorder:
         mode: What to do with a request, see the table above.
         redactor: What must not be written.
         rules: What the comparison leaves out, for `new` and `all`.
-        gateway: What answers, such as `open-source 1.15.2`, for the header of the file.
+        gateway: What answers, such as `open-source 1.15.2`, for the header of the file; by default the host that the
+            first request goes to.
         today: The date of the recording, as `2026-11-23`; by default the real one.
         session: Name of the test run, the same in all of its processes, so that those that rewrite one file together
             do not drop each other's recordings. Made up by default.
+        away: Leave the file alone and keep what is recorded in `luggage`, for a process whose files are not the
+            project's.
         clock: Seconds since any origin, the same as that of the transports.
         replay_options: Further options of the `Replay`, such as `on_miss`, `repeat` and `cache`.
 
@@ -97,6 +120,7 @@ class Recorder:
         gateway: str = "",
         today: str | None = None,
         session: str | None = None,
+        away: bool = False,
         clock: Callable[[], float] = time.monotonic,
         replay_options: dict[str, Any] | None = None,
     ) -> None:
@@ -107,6 +131,8 @@ class Recorder:
         self._gateway = gateway
         self._today = today
         self._session = session or uuid.uuid4().hex
+        self._away = away
+        self.luggage: list[Parcel] = []
         self._clock = clock
         exists = os.path.lexists(self.path)
         self.replay: Replay | None = None
@@ -145,6 +171,7 @@ class Recorder:
 
     def save(self, exchange: Exchange) -> None:
         """Redact one exchange and add it to the file."""
+        self._gateway = self._gateway or gateway_name(exchange.request.url)
         try:
             interaction, text = self._prepared(exchange)
         except Exception as error:  # noqa: BLE001 -- the application must not see it; `close` reports it
@@ -178,10 +205,15 @@ class Recorder:
             )
         return interaction, text
 
-    def _add(self, interaction: Interaction, text: str) -> None:
+    def _add(self, interaction: Interaction, text: str, new_header: str = "") -> None:
+        new_header = new_header or codec.encode_header(self._header())
+        if self._away:
+            self.luggage.append(Parcel(new_header, text))
+            return
+
         def change(old: bytes | None, *, known: bool) -> bytes:
             if old is None or (self.mode == "rewrite" and not known):
-                return codec.join(codec.encode_header(self._header()), [text]).encode()
+                return codec.join(new_header, [text]).encode()
             header, *documents = (document.text for document in codec.split(old, self.path))
             codec.decode_header(codec.Document(header, 1, 1, self.path))
             place = self._place(documents, interaction) if self.mode == "all" else len(documents)
@@ -189,6 +221,16 @@ class Recorder:
             return codec.join(header, documents).encode()
 
         store.update(self.path, change, self._session)
+
+    def unpack(self, parcel: Parcel) -> None:
+        """Add to the file what was recorded for it away from here, in the same run and mode.
+
+        Raises:
+            CassetteError: the file cannot be changed.
+        """
+        document = codec.Document(parcel.interaction, 2, 1, self.path)
+        with self._lock:
+            self._add(codec.decode_interaction(document), parcel.interaction, parcel.header)
 
     def _place(self, documents: list[str], interaction: Interaction) -> int:
         """Where the interaction goes that the new one replaces: the n-th of a meaning replaces the n-th."""
@@ -206,18 +248,24 @@ class Recorder:
     def _header(self) -> Header:
         return Header(recorded=self._today or dt.datetime.now(dt.UTC).date().isoformat(), gateway=self._gateway)
 
-    def close(self) -> None:
-        """Keep what is still under way as hung up by the client, and say what could not be written.
-
-        Raises:
-            CassetteError: something could not be written; it is in `unsaved`.
-        """
+    def finish(self) -> None:
+        """Keep what is still under way as hung up by the client."""
         if os.getpid() != self._process:
             return  # a fork of the process that records has its copy of everything
         with self._lock:
             still_open = list(self._open)
         for tee in still_open:
             tee.end(CLOSED, self._clock())
+
+    def close(self) -> None:
+        """Keep what is still under way as hung up by the client, and say what could not be written.
+
+        Raises:
+            CassetteError: something could not be written; it is in `unsaved`.
+        """
+        self.finish()
+        if os.getpid() != self._process:
+            return
         failures, self._failures = self._failures, []
         if failures:
             first = failures[0]

@@ -110,6 +110,16 @@ _PLAIN_CONTENT: Final = ("application/json", "")
 _USER_FIELDS: Final = frozenset({"user", "_user", "safety_identifier", "prompt_cache_key"})
 """Members that name a person."""
 
+_USER_IN_METADATA: Final = re.compile(
+    r"(?i)_?(?:(?:end|app)[_-]?)?(?:user|customer|account)(?:[_-]?(?:id|name|e?mail))?|e?mail"
+)
+"""Members of metadata that name a person."""
+
+_NO_CREDENTIAL: Final = re.compile(
+    r"trace|span|request|correlation|idempotency|agent|stainless|accept|content|host|date"
+)
+"""Headers whose values look random, and identify a request or a program."""
+
 _SCHEME: Final = re.compile(r"(?i)(?:bearer|basic|token)\s+(?P<rest>\S.*)")
 _SLUG: Final = re.compile(r"@(?P<slug>[^/\s]+)")
 
@@ -209,7 +219,7 @@ class Redactor:
             if name == "x-portkey-virtual-key":
                 headers[name] = REDACTED
             elif name in _JSON_HEADERS:
-                headers[name] = self._json_header(value)
+                headers[name] = self._json_header(value, is_metadata=name == "x-portkey-metadata")
             elif name == "x-portkey-provider":
                 headers[name] = hidden_slug(value)
             else:
@@ -231,29 +241,29 @@ class Redactor:
             body = JsonBody(self.without_names(body.value))
         return RecordedRequest(request.method, self._path(request.url), dict(sorted(headers.items())), body)
 
-    def _json_header(self, value: str) -> Json:
+    def _json_header(self, value: str, *, is_metadata: bool) -> Json:
         try:
             parsed = json.loads(value)
         except (ValueError, RecursionError):
             return value if not re.search(r"[{\[\"]", value) else REDACTED
-        return self.without_names(parsed) if isinstance(parsed, dict | list) else value
+        return self.without_names(parsed, is_metadata=is_metadata) if isinstance(parsed, dict | list) else value
 
-    def without_names(self, value: Any) -> Any:
+    def without_names(self, value: Any, *, is_metadata: bool = False) -> Any:
         """`value` with the secrets under telling names replaced."""
         if isinstance(value, dict):
             result = {}
             for name, member in value.items():
-                if isinstance(member, str) and member and self._is_secret(name, value):
+                if isinstance(member, str) and member and self._is_secret(name, value, is_metadata=is_metadata):
                     result[name] = REDACTED
                 elif name in ("provider", "model") and isinstance(member, str):
                     result[name] = hidden_slug(member)
                 else:
-                    result[name] = self.without_names(member)
+                    result[name] = self.without_names(member, is_metadata=name == "metadata")
             return result
         return [self.without_names(item) for item in value] if isinstance(value, list) else value
 
-    def _is_secret(self, name: str, siblings: Mapping[str, Any]) -> bool:
-        if name in self._fields or name in _USER_FIELDS:
+    def _is_secret(self, name: str, siblings: Mapping[str, Any], *, is_metadata: bool = False) -> bool:
+        if name in self._fields or name in _USER_FIELDS or (is_metadata and _USER_IN_METADATA.fullmatch(name)):
             return True
         if name == "key":
             # The word is common; an answer that makes a credential uses it too.
@@ -291,13 +301,31 @@ class Redactor:
             sources.append(request.body.content().decode("utf-8", "replace"))
         for value, name in self._under_names(answer):
             add(value, f"the answer's {name}")
+        for source in sources:
+            for value, name in self._behind_words(source):
+                add(value, f"the request's {name}")
         for source in (*sources, *texts):
+            for value, name in self._under_names(_json_in(source)):
+                add(value, f"the {name} in a text")
             for view in views(source):
                 for rule in self.shapes:
                     for start, end in rule.find(view):
                         asked_for = rule.name in self._own
                         add(view[start:end], f"the shape {rule.name}", f"<redacted-{rule.name}>", asked_for=asked_for)
         return _Cleaner(tuple(found.values()), self._contexts, self)
+
+    def _behind_words(self, source: str) -> Iterator[tuple[str, str]]:
+        """What the words before it show to be a secret: in a URL, a form, an assignment."""
+        for rule in self._contexts:
+            if rule in PERSONAL:
+                continue
+            for start, end in rule.find(source):
+                for value in {source[start:end], unquote(source[start:end])}:
+                    yield value, rule.name
+                    if rule.name == "url-userinfo":
+                        user, _, password = source[start:end].partition(":")
+                        yield unquote(password), rule.name
+                        yield unquote(user), rule.name
 
     def _sent(self, live: GatewayRequest) -> Iterator[tuple[str, str, str]]:
         """The credentials the client sent: value, where it was, and what takes its place."""
@@ -321,7 +349,7 @@ class Redactor:
                     yield cookie, origin, REDACTED
                     yield unquote(cookie), origin, REDACTED
             elif name in _JSON_HEADERS:
-                for secret, field in self._in_json(value):
+                for secret, field in self._in_json(value, is_metadata=name == "x-portkey-metadata"):
                     yield secret, f"{origin}, {field}", REDACTED
             elif name == "x-portkey-provider":
                 if match := _SLUG.match(value):
@@ -331,6 +359,8 @@ class Redactor:
                 if value.startswith("{"):
                     for secret, field in self._in_json(value):
                         yield secret, f"{origin}, {field}", REDACTED
+            elif name not in REQUEST_HEADERS and looks_random(value) and not _NO_CREDENTIAL.search(name):
+                yield value, origin, REDACTED
         parts = urlsplit(live.url)
         for text in (parts.password, parts.username):
             if text:
@@ -350,27 +380,40 @@ class Redactor:
             if isinstance(model, str) and (match := _SLUG.match(model)):
                 yield match["slug"], "the request's model", hidden_slug(model)[1:].partition("/")[0]
 
-    def _in_json(self, text: str) -> Iterator[tuple[str, str]]:
+    def _in_json(self, text: str, *, is_metadata: bool = False) -> Iterator[tuple[str, str]]:
         try:
-            yield from self._under_names(json.loads(text))
+            yield from self._under_names(json.loads(text), is_metadata=is_metadata)
         except (ValueError, RecursionError):
             for match in re.finditer(r"([\w-]+)[\\\"']+\s*:\s*[\\\"']+([^\"'\\]+)", text):
                 if names_a_secret(match[1]):
                     yield match[2], match[1]
 
-    def _under_names(self, value: Any) -> Iterator[tuple[str, str]]:
+    def _under_names(self, value: Any, *, is_metadata: bool = False) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             for name, member in value.items():
                 if isinstance(member, str):
-                    if self._is_secret(name, value):
+                    if self._is_secret(name, value, is_metadata=is_metadata):
                         yield member, name
                         if match := _SCHEME.match(member):
                             yield match["rest"], name
+                    else:
+                        yield from self._under_names(_json_in(member))
                 else:
-                    yield from self._under_names(member)
+                    yield from self._under_names(member, is_metadata=name == "metadata")
         elif isinstance(value, list):
             for item in value:
                 yield from self._under_names(item)
+
+
+def _json_in(text: str) -> Json:
+    """The JSON that a text is, as the arguments of a tool call are; None if it is none."""
+    if text[:1] not in ("{", "["):
+        return None
+    try:
+        value: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
 
 
 def hidden_slug(text: str) -> str:
@@ -455,14 +498,16 @@ class _Cleaner:
 
     def _events(self, pieces: list[bytes]) -> list[bytes]:
         chunks = [events.chunk_of(piece) for piece in pieces]
-        changed = [None if chunk is None else self.json(self._redactor.without_names(chunk)) for chunk in chunks]
+        changed = [None if chunk is None else self._redactor.without_names(chunk) for chunk in chunks]
+        # First as a whole: a part of a secret may look like a smaller one.
         for channel in events.texts_by_place(changed).values():
             self._across(channel)
         result = []
-        for piece, chunk, clean in zip(pieces, chunks, changed, strict=True):
-            if clean is None:
+        for piece, chunk, joined in zip(pieces, chunks, changed, strict=True):
+            if joined is None:
                 result.append(self._raw(piece))
             else:
+                clean = self.json(joined)
                 result.append(piece if clean == chunk else events.respelt(piece, clean))
         return result
 

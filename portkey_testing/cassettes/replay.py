@@ -29,6 +29,7 @@ from portkey_testing.cassettes.model import (
     Header,
     Interaction,
     RecordedFailure,
+    RecordedRequest,
     RecordedResponse,
 )
 from portkey_testing.cassettes.redact import Redactor
@@ -260,7 +261,7 @@ class Replay:
         if places:
             return "\n".join([*head, "", _HOW_TO_REPEAT, _HOW_TO_RECORD])
         recorded = [self._rules.meaning(interaction.request) for interaction in self.interactions]
-        return "\n".join([*head, *self._candidates(meaning, recorded), "", _HOW_TO_RECORD])
+        return "\n".join([*head, *self._candidates(live, meaning, recorded), "", _HOW_TO_RECORD])
 
     def _reason(self, places: list[int]) -> str:
         if not self._values:
@@ -270,7 +271,7 @@ class Replay:
             return f"it was recorded {_times(len(places))} (line {lines}), and has been played as often"
         return "no recorded request means the same"
 
-    def _candidates(self, meaning: Meaning, recorded: list[Meaning]) -> list[str]:
+    def _candidates(self, live: RecordedRequest, meaning: Meaning, recorded: list[Meaning]) -> list[str]:
         lines = []
         played = {play.number for play in self._plays}
         best = closest(meaning, recorded, _CLOSEST)
@@ -282,8 +283,9 @@ class Replay:
                 f"{title}: interaction {place + 1}, line {self._lines[place]}, {state}",
                 *(f"  {line}" for line in difference(recorded[place], meaning, 40 if rank == 0 else 12)),
             ]
-        if best and len(paths := differing_paths(recorded[best[0]], meaning)) <= 3:
-            lines += ["", f"If that differs from run to run: MatchRules(ignore={tuple(paths)!r})"]
+        paths = differing_paths(recorded[best[0]], meaning) if best else []
+        if len(paths) <= 3 and (ignorable := tuple(path for path in paths if _leaves_something(path, live))):
+            lines += ["", f"If that differs from run to run: MatchRules(ignore={ignorable!r})"]
         return lines
 
 
@@ -304,6 +306,15 @@ def _no_garbage() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _leaves_something(path: str, request: RecordedRequest) -> bool:
+    """Whether there is anything left to compare where that path is ignored."""
+    try:
+        MatchRules(ignore=(path,)).meaning(request)
+    except ValueError:
+        return False
+    return True
 
 
 def _times(count: int) -> str:

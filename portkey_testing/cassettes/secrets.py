@@ -23,10 +23,11 @@ PLACEHOLDER: Final = re.compile(r"@?<redacted[a-z0-9-]*>")
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_NAME: Final = re.compile(
-    r"(?:.*(?:apikey|secret|secretkey|accesskey|accesskeyid|privatekey|privatekeyid|signingkey|encryptionkey|password|passwd"
+    r"(?:.*(?:(?:api|secret|access|private|signing|encryption|service|subscription|account|master|shared|license|admin)key"
+    r"|accesskeyid|privatekeyid|secret|password|passwd"
     r"|passphrase|credential|credentials|authorization|virtualkey|setcookie|clientassertion|connectionstring"
     r"|serviceaccountjson|signature)"
-    r"|(?:.*(?:access|refresh|id|session|security|auth|bearer|csrf|ad|api|personal|secret|client|device|oauth|jwt))?token"
+    r"|.*(?<!bos)(?<!eos)(?<!pad)(?<!unk)(?<!sep)(?<!cls)(?<!mask)(?<!stop)(?<!page)(?<!next)(?<!continuation)(?<!special)token"
     r"|cookie|cookies|auth|bearer|pwd|sig|jwt|sessionid)\Z"
 )
 _SECRET_PARAMETERS: Final = frozenset({"key", "code", "state", "ticket", "se", "sv", "skoid", "sktid"})
@@ -131,7 +132,7 @@ SHAPES: Final[tuple[Rule, ...]] = (
     _rule("xai-key", r"\bxai-[A-Za-z0-9]{20,}"),
     _rule("replicate-key", r"\br8_[A-Za-z0-9]{20,}"),
     _rule("nvidia-key", r"\bnvapi-[A-Za-z0-9_-]{20,}"),
-    _rule("masked-key", r"\b[A-Za-z0-9][A-Za-z0-9_-]{1,15}\*{5,}[A-Za-z0-9_-]{2,8}"),
+    _rule("masked-key", r"\b[A-Za-z0-9][A-Za-z0-9_-]{1,15}\*{3,}[A-Za-z0-9_-]{2,8}"),
 )
 """Kinds of keys that are known by themselves, whatever stands around them."""
 
@@ -149,8 +150,8 @@ CONTEXTS: Final[tuple[Rule, ...]] = (
     _rule("bearer", r"(?i)\b(?:bearer|basic)\s+(?P<v>[A-Za-z0-9+/=._~-]{8,})", _random_looking),
     _rule(
         "assignment",
-        r"(?i)(?:api[_-]?key|secret|password|passwd|passphrase|access[_-]?token|auth[_-]?token|refresh[_-]?token|private[_-]?key"
-        r"|virtual[_-]?key|authorization|access[_-]?key(?:[_-]?id)?)[\\\"']{0,6}\s*[:=]\s*[\\\"']{0,6}"
+        r"(?i)(?:(?:api|private|virtual|access|service|subscription|account|master|shared)[_-]?key(?:[_-]?id)?"
+        r"|secret|password|passwd|passphrase|token|authorization)[\\\"']{0,6}\s*[:=]\s*[\\\"']{0,6}"
         r"(?:(?:bearer|basic)\s+)?(?P<v>[^\s\"'\\,;&<>{}]{8,})",
         _random_looking,
     ),
@@ -245,7 +246,16 @@ def base64_tokens(text: str) -> Iterator[tuple[int, int, bytes]]:
     for match in _BASE64.finditer(text):
         token = match[0].rstrip("=").replace("-", "+").replace("_", "/")
         data = b"\n".join(filter(None, (from_base64(token[shift:]) for shift in range(4))))
-        yield match.start(), match.end(), b"\n".join([data, *unzipped(from_base64(token) or b"")])
+        inside = b"\n".join([data, *unzipped(from_base64(token) or b"")])
+        yield match.start(), match.end(), b"\n".join([inside, *_twice_encoded(inside)])
+
+
+def _twice_encoded(data: bytes) -> Iterator[bytes]:
+    """What stretches of `data` hold that are base64 again."""
+    for match in _BASE64.finditer(data.decode("latin-1")):
+        for shift in range(4):
+            if inner := from_base64(match[0][shift:]):
+                yield inner
 
 
 def from_base64(token: str) -> bytes | None:

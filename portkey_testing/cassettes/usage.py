@@ -1,37 +1,71 @@
-"""Which cassettes the last test run used, so that those that no test uses can be found.
+"""What the last test run played of each cassette, so that what no test needs any more can be found.
 
-A run writes one file of lines, one for each use. Lines of the workers of pytest-xdist may be written at the same time:
-each is appended in one piece.
+A run of all tests tells about all files; what earlier runs told is dropped. A run of some tests (`-k`, a path, one that
+was broken off) only adds what it played: of a test that did not run it says nothing.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-_PREFIX: Final = "used-"
+_FILE: Final = "played.json"
 
 
-def note(folder: Path, session: str, path: Path) -> None:
-    """Note that a test of the run `session` used a cassette; what earlier runs noted is dropped."""
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one test played of one cassette.
+
+    Attributes:
+        file: The file.
+        played: Numbers of the interactions that were played, from 1; None where all were, as while they are recorded.
+    """
+
+    file: Path
+    played: frozenset[int] | None = None
+
+
+def note(folder: Path, uses: Iterable[Use], *, whole: bool) -> None:
+    """Note what a run used.
+
+    Args:
+        folder: Where the notes are kept.
+        uses: What its tests played.
+        whole: Whether all tests of the project ran.
+    """
+    kept: dict[str, list[int] | None] = {}
+    known = _read(folder)
+    if known is not None and not whole:
+        kept = known["played"]
+    for use in uses:
+        name = str(use.file.resolve())
+        before = kept.get(name, [])
+        kept[name] = None if before is None or use.played is None else sorted({*before, *use.played})
+    complete = whole or (known is not None and known["whole"])
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / f"{_PREFIX}{session}.txt"
-    if not log.exists():
-        for other in folder.glob(f"{_PREFIX}*.txt"):
-            if other != log:
-                other.unlink(missing_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, f"{path.resolve()}\n".encode("utf-8", "surrogateescape"))
-    finally:
-        os.close(descriptor)
+    descriptor, copy = tempfile.mkstemp(suffix=".tmp", dir=folder)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump({"whole": complete, "played": kept}, file)
+    Path(copy).replace(folder / _FILE)
 
 
-def last_used(folder: Path) -> frozenset[Path] | None:
-    """The cassettes the last run used; None if no run has noted any."""
-    logs = sorted(folder.glob(f"{_PREFIX}*.txt"), key=lambda log: log.stat().st_mtime)
-    if not logs:
+def last_used(folder: Path) -> dict[Path, frozenset[int] | None] | None:
+    """What was played of each file since the last run of all tests, as in `Use`; None if there was no such run."""
+    known = _read(folder)
+    if known is None or not known["whole"]:
         return None
-    lines = logs[-1].read_text("utf-8", "surrogateescape").splitlines()
-    return frozenset(map(Path, lines))
+    return {Path(name): None if played is None else frozenset(played) for name, played in known["played"].items()}
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        text = (folder / _FILE).read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    found: dict[str, Any] = json.loads(text)
+    return found

@@ -216,7 +216,7 @@ def knows(root: type[BaseModel], path: str) -> bool:
             continue
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
         if not fields:
-            return False
+            return any(isinstance(getattr(model, part, None), property) for model in models)
         models = [model for field in fields for model in _models_in(field.annotation)]
         if not models:
             return True

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from portkey_client._clock import Clock, leave_clock
 from portkey_testing._playback import ExceptionClasses, Playback
 from portkey_testing.timeline import GatewayRequest, Responder, Timeline, Timeouts
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer that is ready to be played.
 
     Attributes:
@@ -25,7 +24,7 @@ class Answered:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        return [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in self.timeline.headers]
+        return [(name.encode(), value.encode("latin-1", "replace")) for name, value in self.timeline.headers]
 
 
 def answer(
@@ -38,17 +37,23 @@ def answer(
     body: type[Playback] = Playback,
 ) -> Answered:
     """The responder's answer to a request that arrived now, in the exception classes of `library`."""
-    leave_clock(extensions, clock)
+    slot = leave_clock(extensions, clock)
     timeline = responder.respond(request, clock.time())
-    return Answered(timeline, body(timeline, clock, request.timeouts, library))
+    return Answered(timeline, body(timeline, clock, request.timeouts, library, slot))
+
+
+@lru_cache(maxsize=256)
+def _name(raw: bytes) -> str:
+    """The name of a header; there are not many."""
+    return raw.decode("ascii").lower()
 
 
 def gateway_request(
     method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
 ) -> GatewayRequest:
     """A request of an HTTP library as the gateway sees it."""
-    merged: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("ascii").lower(), raw_value.decode("latin-1")
-        merged[name] = f"{merged[name]}, {value}" if name in merged else value
+    pairs = [(_name(name), value.decode("latin-1")) for name, value in headers]
+    merged = dict(pairs)
+    if len(merged) < len(pairs):
+        merged = {name: ", ".join(value for named, value in pairs if named == name) for name in merged}
     return GatewayRequest(method, url, merged, body, Timeouts(**extensions.get("timeout", {})))

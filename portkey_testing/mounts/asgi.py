@@ -46,11 +46,33 @@ class BrokenOffError(Exception):
     """Raised into the server to make it break the connection, where it offers no better way."""
 
 
+class Player:
+    """Plays timelines to the clients of an ASGI server.
+
+    Args:
+        clock: What waiting means.
+        connections: How to break connections; without it an exception is raised into the server.
+    """
+
+    def __init__(self, clock: Clock, connections: Connections | None = None) -> None:
+        self.clock = clock
+        self.connections = connections
+
+    async def play(self, timeline: Timeline, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send one answer as it was scripted, and tell the timeline how that ended."""
+        playing = _Playing(timeline, self, scope, receive, send)
+        try:
+            await playing.play()
+        except asyncio.CancelledError:
+            playing.end("closed")
+            raise
+
+
 class GatewayApp:
     """One responder as an application.
 
     Args:
-        responder: What answers; None where a subclass forwards.
+        responder: What answers.
         clock: What waiting means.
         connections: How to break connections; without it an exception is raised into the server.
         max_body: Bytes of a request body that are read at most.
@@ -58,64 +80,79 @@ class GatewayApp:
 
     def __init__(
         self,
-        responder: Responder | None,
+        responder: Responder,
         clock: Clock,
         connections: Connections | None = None,
         *,
         max_body: int = MAX_BODY,
     ) -> None:
         self._responder = responder
-        self._clock = clock
-        self._connections = connections
+        self._player = Player(clock, connections)
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
-        if scope["type"] == "lifespan":
-            await _live(receive, send)
-        elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
-        else:
-            raise ValueError(f"the fake gateway serves http, not {scope['type']}")
-
-    def timeline(self, request: GatewayRequest) -> Timeline | None:
-        """The answer; None hands the request to `forward`."""
-        return None if self._responder is None else self._responder.respond(request, self._clock.time())
-
-    async def forward(self, request: GatewayRequest, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what `timeline` did not; here there is nothing of that kind."""
-        raise NotImplementedError
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _body(receive, self._max_body)
-        if body is None:
-            await _send_json(send, 413, _error(f"the body is larger than {self._max_body} bytes", "too_large"))
+        request = await asked(scope, receive, send, max_body=self._max_body)
+        if request is None:
             return
-        request = gateway_request(scope["method"], _url(scope), scope["headers"], body, {})
         try:
-            timeline = self.timeline(request)
-        except PortkeyTestFailure as failure:
-            # No exception can travel to the client, so it gets the explanation, and word not to try again.
-            await _send_json(send, 400, _error(str(failure), type(failure).__name__), ((b"x-should-retry", b"false"),))
-            return
-        if timeline is None:
-            await self.forward(request, scope, receive, send)
-            return
-        playing = _Playing(timeline, self._clock, self._connections)
-        await playing.play(scope, receive, send)
+            timeline = self._responder.respond(request, self._player.clock.time())
+        except (PortkeyTestFailure, Exception) as failure:
+            await explain(failure, send)
+            if not isinstance(failure, PortkeyTestFailure):
+                raise
+        else:
+            await self._player.play(timeline, scope, receive, send)
+
+
+async def asked(scope: Scope, receive: Receive, send: Send, *, max_body: int = MAX_BODY) -> GatewayRequest | None:
+    """The request of a connection event.
+
+    None where nothing is left to answer: the start and end of the server, a client that went away before its request
+    was complete, or one whose body is larger than `max_body` bytes, which is refused here.
+
+    Raises:
+        ValueError: the event is neither HTTP nor the life of the server.
+    """
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+        return None
+    if scope["type"] != "http":
+        raise ValueError(f"the fake gateway serves http, not {scope['type']}")
+    try:
+        body = await read_body(receive, max_body)
+    except BodyTooLargeError as error:
+        # What is left of the body is not read, so the connection cannot be used again.
+        await send_json(send, 413, _error(str(error), "too_large"), ((b"connection", b"close"),))
+        return None
+    return None if body is None else gateway_request(scope["method"], _url(scope), scope["headers"], body, {})
+
+
+async def explain(failure: BaseException, send: Send) -> None:
+    """Answer what the fake refuses, or broke at: no exception can travel to the client, so the text does.
+
+    A test failure is a 400, anything else (the script's own code, or ours) a 500; both with word not to try again.
+    """
+    status, text = 400, str(failure)
+    if not isinstance(failure, PortkeyTestFailure):
+        status, text = 500, f"answering this raised {type(failure).__name__}: {failure}"
+    await send_json(send, status, _error(text, type(failure).__name__), ((b"x-should-retry", b"false"),))
 
 
 class _Playing:
     """One answer on its way."""
 
-    def __init__(self, timeline: Timeline, clock: Clock, connections: Connections | None) -> None:
+    def __init__(self, timeline: Timeline, player: Player, scope: Scope, receive: Receive, send: Send) -> None:
         self._timeline = timeline
-        self._clock = clock
-        self._connections = connections
+        self._clock = player.clock
+        self._connections = player.connections
+        self._scope = scope
+        self._receive = receive
+        self._send = send
         self._frames = 0
+        self._over = False
 
-    async def play(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
+    async def play(self) -> None:
         timeline = self._timeline
         if timeline.delay:
             await self._clock.asleep(timeline.delay)
@@ -123,11 +160,15 @@ class _Playing:
             await self._break(timeline.cut)
             return
         headers = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in timeline.headers]
-        if isinstance(timeline.frames, tuple):
-            data = b"".join(step.data for step in timeline.frames if isinstance(step, Frame))
-            if not any(isinstance(step, Cut) for step in timeline.frames):
-                headers.append((b"content-length", str(len(data)).encode()))
+        whole = _in_one_piece(timeline.frames)
+        if whole is not None and all(name != b"content-length" for name, _ in headers):
+            headers.append((b"content-length", b"%d" % len(whole)))
         await self._send({"type": "http.response.start", "status": timeline.status, "headers": headers})
+        if whole is not None:
+            self._frames = 1
+            await self._send({"type": "http.response.body", "body": whole})
+            self.end("complete")
+            return
         hung_up = asyncio.ensure_future(self._receive())
         try:
             await self._play_frames(timeline.frames, hung_up)
@@ -138,28 +179,28 @@ class _Playing:
         waiting: list[bytes] = []
         for step in frames:
             if step.gap or len(waiting) == JOINED_FRAMES or isinstance(step, Cut):
-                await self._write(waiting)
-            if step.gap:
-                await self._clock.asleep(step.gap)
-            if hung_up.done():
-                self._end("closed")
-                return
-            if isinstance(step, Cut):
-                await self._break(step)
-                return
+                if waiting:
+                    await self._write(waiting)
+                if step.gap:
+                    await self._clock.asleep(step.gap)
+                if hung_up.done():
+                    self.end("closed")
+                    return
+                if isinstance(step, Cut):
+                    await self._break(step)
+                    return
             self._frames += 1
             waiting.append(step.data)
         await self._send({"type": "http.response.body", "body": b"".join(waiting)})
-        self._end("complete")
+        self.end("complete")
 
     async def _write(self, waiting: list[bytes]) -> None:
-        if waiting:
-            await self._send({"type": "http.response.body", "body": b"".join(waiting), "more_body": True})
-            waiting.clear()
+        await self._send({"type": "http.response.body", "body": b"".join(waiting), "more_body": True})
+        waiting.clear()
 
     async def _break(self, cut: Cut) -> None:
         fault = wire_fault(cut.fault)
-        self._end("cut")
+        self.end("cut")
         if fault.waits:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
@@ -172,9 +213,20 @@ class _Playing:
         else:
             self._connections.reset(self._scope)
 
-    def _end(self, outcome: Outcome) -> None:
-        if self._timeline.ended is not None:
+    def end(self, outcome: Outcome) -> None:
+        """Tell the timeline, once."""
+        if self._timeline.ended is not None and not self._over:
             self._timeline.ended(Ending(outcome, self._clock.time(), self._frames))
+        self._over = True
+
+
+def _in_one_piece(frames: Iterable[Frame | Cut]) -> bytes | None:
+    """The body of a plain answer, which nothing interrupts; None for any other."""
+    if isinstance(frames, tuple) and len(frames) == 1:
+        (step,) = frames
+        if isinstance(step, Frame) and not step.gap:
+            return step.data
+    return b"" if frames == () else None
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -186,26 +238,43 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-async def _body(receive: Receive, limit: int) -> bytes | None:
-    """The request body; None if it is too large."""
+class BodyTooLargeError(Exception):
+    """A request body is larger than what is read of it."""
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body of a request; None if the client went away before it had sent it.
+
+    Raises:
+        BodyTooLargeError: it is larger than `limit` bytes.
+    """
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
-            return None
+            raise BodyTooLargeError(f"the body is larger than the {limit} bytes that are read at most")
         parts.append(part)
         if not message.get("more_body"):
             return b"".join(parts)
 
 
-async def _send_json(
+async def send_json(
     send: Send, status: int, body: Mapping[str, Any], headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
-    data = json.dumps(body, ensure_ascii=False).encode()
-    typed = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode()), *headers]
+    """Answer with JSON."""
+    await send_whole(send, status, b"application/json", json.dumps(body, ensure_ascii=False).encode(), headers)
+
+
+async def send_whole(
+    send: Send, status: int, content_type: bytes, data: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    """Answer with a body that is there already."""
+    typed = [(b"content-type", content_type), (b"content-length", b"%d" % len(data)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": typed})
     await send({"type": "http.response.body", "body": data})
 

@@ -142,8 +142,9 @@ def _decide(recording: Recording, request: Any, body: bytes, library: Any) -> An
     timeline = recording.answer(seen)
     if timeline is None:
         return _Live(recording, request, seen, library)
-    leave_clock(request.extensions, recording.clock)
-    return Answered(timeline, Playback(timeline, recording.clock, seen.timeouts, cast("ExceptionClasses", library)))
+    slot = leave_clock(request.extensions, recording.clock)
+    playback = Playback(timeline, recording.clock, seen.timeouts, cast("ExceptionClasses", library), slot)
+    return Answered(timeline, playback)
 
 
 def _replayed(answered: Answered, library: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Final
 
 import httpx
 
-from portkey_testing.mounts.asgi import Connections, GatewayApp, Receive, Scope, Send
+from portkey_testing.failures import PortkeyTestFailure
+from portkey_testing.mounts.asgi import Connections, Player, Receive, Scope, Send, asked, explain
 from portkey_testing.mounts.live import Recording, Watch, readable, rebased
-from portkey_testing.timeline import GatewayRequest, Timeline
+from portkey_testing.timeline import GatewayRequest
 
 _OF_THE_CONNECTION: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -18,7 +19,7 @@ _OF_THE_CONNECTION: Final = frozenset(
 """Headers that are about one connection and not about the message: RFC 9110, section 7.6.1."""
 
 
-class RecordingProxy(GatewayApp):
+class RecordingProxy:
     """Sends requests on to the real gateway while a recording looks on, and answers what was recorded before.
 
     Args:
@@ -28,15 +29,27 @@ class RecordingProxy(GatewayApp):
     """
 
     def __init__(self, recording: Recording, gateway: str, connections: Connections) -> None:
-        super().__init__(None, recording.clock, connections)
         self._recording = recording
         self._gateway = gateway
-        self._program = connections
+        self._connections = connections
+        self._player = Player(recording.clock, connections)
 
-    def timeline(self, request: GatewayRequest) -> Timeline | None:
-        return self._recording.answer(request)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        request = await asked(scope, receive, send)
+        if request is None:
+            return
+        try:
+            recorded = self._recording.answer(request)
+        except PortkeyTestFailure as failure:
+            await explain(failure, send)
+            return
+        if recorded is None:
+            await self._forward(request, scope, receive, send)
+        else:
+            await self._player.play(recorded, scope, receive, send)
 
-    async def forward(self, request: GatewayRequest, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, request: GatewayRequest, scope: Scope, receive: Receive, send: Send) -> None:
         """Send one request on, and each piece of its answer back as it comes, until the program hangs up."""
         watch = self._recording.begin(request, time.monotonic())
         exchange = asyncio.ensure_future(self._exchange(request, watch, send))
@@ -50,7 +63,7 @@ class RecordingProxy(GatewayApp):
         try:
             exchange.result()
         except httpx.TransportError:
-            self._program.reset(scope)
+            self._connections.reset(scope)
 
     async def _exchange(self, request: GatewayRequest, watch: Watch, send: Send) -> None:
         try:

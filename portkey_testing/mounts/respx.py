@@ -1,17 +1,19 @@
-"""The fake for every httpx and httpx2 client of the process, through respx.
+"""The fake for every httpx and httpx2 client of the process, beside a user's own respx.
 
 respx patches httpcore, below httpx, and asks a list of routers. One more router in that list is all this needs, so a
 user's own `respx_mock` goes on working beside it, whichever was started first: ours comes first, and says of a request
-that is not the gateway's what respx wants to hear. httpcore2, below httpx2, is not known to respx 0.23 and is patched
-here in the same place.
+that is not the gateway's what respx wants to hear. The gateway's own requests are mostly answered before they get
+there, where httpx hands them over, since that way costs more than the answer. httpcore2, below httpx2, is not known to
+respx 0.23 and is patched here in the same place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from importlib.util import find_spec
+from types import FunctionType
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -33,6 +35,7 @@ GATEWAY_URLS: Final = ("https://api.portkey.ai/v1", "http://localhost:8787/v1", 
 """Where the client sends requests by default: the hosted gateway, and a gateway on this machine."""
 
 _PREFIX = b"x-portkey-"
+_HTTPX: Final = cast("ExceptionClasses", httpx)
 
 
 class Mount:
@@ -53,7 +56,11 @@ class Mount:
 
     def claims(self, url: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether a request is the gateway's."""
-        return any(name.lower().startswith(_PREFIX) for name, _ in headers) or _origin(url) in self.origins
+        return _origin(url) in self.origins or any(name.lower().startswith(_PREFIX) for name, _ in headers)
+
+    def takes(self, url: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether a request is answered here: it is the gateway's, and no recording decides about it below."""
+        return self.claims(url, headers) and not live.takes(url, headers)
 
     def is_foreign(self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether a request is not the gateway's and may go its way, or is a recording's, which decides about it below.
@@ -111,7 +118,7 @@ def mounted(mount: Mount) -> Iterator[None]:
     _insert(HTTPXMocker, client)
     HTTPCoreMocker.start()
     try:
-        with _httpcore2_mounted(mount):
+        with _IN_PLACE.entered(mount):
             yield
     finally:
         # A mocker that has routers does not stop, so a user's that ended before ours could not: each is stopped here.
@@ -129,13 +136,69 @@ def _remove(mocker: type[Mocker], router: _Router) -> None:
     cast("list[Any]", mocker.routers).remove(router)
 
 
-def _httpcore2_mounted(mount: Mount) -> AbstractContextManager[None]:
-    return _IN_HTTPCORE2.entered(mount) if _has_httpcore2() else nullcontext()
+def _patch(patches: Patches) -> None:
+    _patch_reading(patches)
+    _patch_transports(patches)
+    if find_spec("httpcore2") is not None:
+        _patch_httpcore2(patches)
 
 
-@cache
-def _has_httpcore2() -> bool:
-    return find_spec("httpcore2") is not None
+_IN_PLACE: Final = InPlace[Mount](_patch)
+
+
+def _patch_reading(patches: Patches) -> None:
+    """Let respx read what a proxy is asked for, a whole URL or a host to connect to.
+
+    respx appends that to the URL of the proxy, which makes none, and so breaks every request that goes its way through
+    a proxy.
+    """
+    original: Callable[..., httpx.Request] = HTTPCoreMocker.to_httpx_request
+
+    def to_httpx_request(*, request: Any) -> httpx.Request:
+        target: bytes = request.url.target
+        if target.startswith(b"/") or (request.method != b"CONNECT" and b"://" not in target):
+            return original(request=request)
+        url = target.decode() if b"://" in target else f"https://{target.decode()}"
+        return httpx.Request(request.method.decode(), url, headers=request.headers, stream=request.stream)
+
+    patches.replace(HTTPCoreMocker, "to_httpx_request", to_httpx_request)
+
+
+def _patch_transports(patches: Patches) -> None:
+    """Take the gateway's requests where httpx's own transports hand them over to httpcore.
+
+    Not where somebody stands there already, as OpenTelemetry does, and would see nothing of them: those arrive at the
+    router, as do requests of other transports.
+    """
+    send, asend = httpx.HTTPTransport.handle_request, httpx.AsyncHTTPTransport.handle_async_request
+
+    def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        mount, url, headers = _IN_PLACE.latest, str(request.url), request.headers.raw
+        if mount is None or not mount.takes(url, headers):
+            return send(transport, request)
+        seen = gateway_request(request.method, url, headers, request.read(), request.extensions)
+        answered = answer(mount.responder, mount.clock, seen, request.extensions, _HTTPX)
+        answered.playback.start()
+        return _response(answered)
+
+    async def handle_async_request(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        mount, url, headers = _IN_PLACE.latest, str(request.url), request.headers.raw
+        if mount is None or not mount.takes(url, headers):
+            return await asend(transport, request)
+        seen = gateway_request(request.method, url, headers, await request.aread(), request.extensions)
+        answered = answer(mount.responder, mount.clock, seen, request.extensions, _HTTPX)
+        await answered.playback.astart()
+        return _response(answered)
+
+    if _is_untouched(httpx.HTTPTransport, send):
+        patches.replace(httpx.HTTPTransport, "handle_request", handle_request)
+    if _is_untouched(httpx.AsyncHTTPTransport, asend):
+        patches.replace(httpx.AsyncHTTPTransport, "handle_async_request", handle_async_request)
+
+
+def _is_untouched(owner: Any, method: object) -> bool:
+    """Whether a method is the one its class was made with."""
+    return isinstance(method, FunctionType) and method.__globals__ is owner.__init__.__globals__
 
 
 def _patch_httpcore2(patches: Patches) -> None:
@@ -146,20 +209,19 @@ def _patch_httpcore2(patches: Patches) -> None:
     send, asend = sync_pool.handle_request, async_pool.handle_async_request
 
     def handle_request(pool: Any, request: Any) -> Any:
-        mount, url = _IN_HTTPCORE2.latest, _url(request)
+        mount, url = _IN_PLACE.latest, _url(request)
         if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return send(pool, request)
-        body = b"".join(request.stream)
-        answered = _answer2(mount, request, url, body, library)
+        answered = _answered(mount, request, url, b"".join(request.stream), library)
         answered.playback.start()
         return httpcore2.Response(answered.timeline.status, headers=answered.headers, content=answered.playback)
 
     async def handle_async_request(pool: Any, request: Any) -> Any:
-        mount, url = _IN_HTTPCORE2.latest, _url(request)
+        mount, url = _IN_PLACE.latest, _url(request)
         if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return await asend(pool, request)
         body = b"".join([part async for part in request.stream])
-        answered = _answer2(mount, request, url, body, library)
+        answered = _answered(mount, request, url, body, library)
         await answered.playback.astart()
         return httpcore2.Response(answered.timeline.status, headers=answered.headers, content=answered.playback)
 
@@ -167,10 +229,7 @@ def _patch_httpcore2(patches: Patches) -> None:
     patches.replace(async_pool, "handle_async_request", handle_async_request)
 
 
-_IN_HTTPCORE2: Final = InPlace[Mount](_patch_httpcore2)
-
-
-def _answer2(mount: Mount, request: Any, url: str, body: bytes, library: ExceptionClasses) -> Answered:
+def _answered(mount: Mount, request: Any, url: str, body: bytes, library: ExceptionClasses) -> Answered:
     seen = gateway_request(request.method.decode(), url, request.headers, body, request.extensions)
     return answer(mount.responder, mount.clock, seen, request.extensions, library)
 
@@ -185,6 +244,7 @@ def _response(answered: Answered) -> httpx.Response:
     return httpx.Response(answered.timeline.status, headers=answered.headers, stream=answered.playback)
 
 
+@lru_cache(maxsize=128)
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

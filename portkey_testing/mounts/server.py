@@ -8,24 +8,30 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Final
 
 import anyio
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from portkey_testing.mounts.asgi import App, Connections, GatewayApp, Scope
+from portkey_testing.mounts.asgi import App, Connections, GatewayApp, Receive, Scope, Send
 from portkey_testing.timeline import Responder
 
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
-else:
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HTTPProtocol
-    except ImportError:  # httptools is uvicorn's own option; h11 comes with it
-        from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
-
 START_TIMEOUT_S: Final = 10.0
+GRACE_S: Final = 1.0
+"""How long answers on their way may still take when the server stops."""
+
+MAX_HEAD: Final = 2**18
+"""Bytes that the headers of a request may have. Generous, because a whole config may be one of them."""
+
+_DATE_S: Final = 1.0
+"""How long the `date` header is right."""
+
+_HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 """Socket option that turns closing into a reset."""
@@ -40,7 +46,7 @@ class Server:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self.root = f"http://{host}:{port}"
+        self.root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.url = f"{self.root}/v1"
 
     @property
@@ -117,42 +123,100 @@ def running(make_app: Callable[[Connections], App], *, host: str, port: int) -> 
 
     Raises:
         OSError: the port cannot be had; the message says which.
+        BaseExceptionGroup: the application failed while it answered, so that clients got less than they should have.
     """
     listener = _listener(host, port)
     connections = _Connections()
     app = make_app(connections)
-    config = uvicorn.Config(
-        app, http=_protocol(connections), log_level="critical", lifespan="off", timeout_graceful_shutdown=1, ws="none"
+    failures: list[BaseException] = []
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server stops. Its client learns that by the end of the connection, not by an error of uvicorn's.
+            connections.close(scope)
+            raise
+        except BaseException as failure:
+            failures.append(failure)
+            raise
+
+    server = _Uvicorn(
+        uvicorn.Config(
+            watched,
+            http=_protocol(connections),
+            log_level="critical",
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            proxy_headers=False,  # a client is known by its real address, whatever it says
+            server_header=False,
+        )
     )
-    server = _Uvicorn(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="portkey-testing-server")
+    # A daemon, so that a process whose end leaves the block open ends all the same.
+    run = partial(server.run, sockets=[listener])
+    thread = threading.Thread(target=run, name="portkey-testing-server", daemon=True)
     thread.start()
     try:
         if not server.ready.wait(START_TIMEOUT_S):
             raise RuntimeError(f"the server did not start within {START_TIMEOUT_S:g} s")
         yield Server(host, listener.getsockname()[1])
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join()
         listener.close()
+    if failures:
+        raise BaseExceptionGroup("the served application failed", failures)
 
 
 class _Uvicorn(uvicorn.Server):
-    """Says when it accepts connections."""
+    """Says when it accepts connections, and stops as soon as it is told to: its base looks ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self._stop: Callable[[], object] | None = None
+
+    def stop(self) -> None:
+        """End it, from any thread."""
+        if self._stop is not None:
+            self._stop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._stopped = asyncio.Event()
+        self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, self._stopped.set)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        while not self._stopped.is_set():
+            await self.on_tick(0)  # which sets the date
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), _DATE_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()  # of those on which nothing is being answered; the others end with their answer
+        if answering := set(self.server_state.tasks):
+            _, late = await asyncio.wait(answering, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # to whoever does not read what was sent
+        await asyncio.sleep(0)
 
 
 def _protocol(connections: _Connections) -> type[asyncio.Protocol]:
-    """Uvicorn's HTTP protocol, noting its connections."""
+    """Uvicorn's HTTP protocol, noting its connections and refusing endless headers."""
 
-    class Noting(HTTPProtocol):
+    class Noting(HttpToolsProtocol):
+        _head = 0
+        _in_head = True
+
         def connection_made(self, transport: Any) -> None:
             self._peer = transport.get_extra_info("peername")[:2]
             connections.transports[self._peer] = transport
@@ -162,11 +226,30 @@ def _protocol(connections: _Connections) -> type[asyncio.Protocol]:
             connections.transports.pop(self._peer, None)
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._in_head:
+                self._head += len(data)
+                if self._head > MAX_HEAD:
+                    self.transport.write(_HEAD_TOO_LARGE)
+                    self.transport.close()
+
+        def on_message_begin(self) -> None:
+            self._head, self._in_head = 0, True
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._in_head = False
+            super().on_headers_complete()
+
     return Noting
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # The protocol is named because asyncio switches Nagle's algorithm off only where it is: else the second write of
+    # an answer would wait for the client's delayed acknowledgement, 40 ms.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -12,13 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from portkey_testing.cassettes import CassetteError, Recorder, Replay, load_cassette, located, name_of
+from portkey_testing.cassettes import CassetteError, Recorder, Replay, load_cassette, located, name_of, store
 from portkey_testing.cassettes.exchange import Exchange
 from tests.cassettes.support import chunk, content_of, live, question, questions_of
 
@@ -480,6 +483,38 @@ def test_two_processes_lose_nothing(tmp_path: Path) -> None:
 
     assert [0, 0] == [child.wait(timeout=60) for child in children]
     assert sorted(f"{name}{number}" for name in "ab" for number in range(25)) == sorted(questions_of(path))
+
+
+def test_the_lock_of_windows_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a lock gives up after ten seconds: it is asked for again, and any other error is one."""
+    answers: list[OSError | None] = [OSError(errno.EDEADLOCK, "in use"), OSError(errno.EDEADLOCK, "in use"), None]
+    asked = []
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        asked.append((os.lseek(descriptor, 0, os.SEEK_CUR), mode, count))
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_LOCK=1))
+    monkeypatch.setattr(sys, "platform", "win32")
+    spec = spec_from_file_location("store_of_windows", store.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    of_windows = module_from_spec(spec)
+    spec.loader.exec_module(of_windows)
+    monkeypatch.undo()
+    path = tmp_path / "x.yaml"
+
+    def change(old: bytes | None, *, known: bool) -> bytes:
+        return b"newer" if old else b"new"
+
+    of_windows.update(path, change)
+    answers.append(OSError(errno.EACCES, "not yours"))
+
+    assert b"new" == path.read_bytes()
+    assert [(0, 1, 1)] * 3 == asked
+    with pytest.raises(CassetteError, match="not yours"):
+        of_windows.update(path, change)
 
 
 def test_threads_of_one_recorder_lose_nothing(tmp_path: Path) -> None:

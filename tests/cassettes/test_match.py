@@ -149,7 +149,7 @@ def test_a_request_is_answered_as_often_as_it_was_recorded(tmp_path: Path) -> No
     replay, repeating = Replay(path), Replay(path, repeat=True)
     replay.respond(live(question()), 0)
 
-    with pytest.raises(CassetteMissError, match=r"recorded once \(line 4\), and has been played as often"):
+    with pytest.raises(CassetteMissError, match=r"recorded once \(line 5\), and has been played as often"):
         replay.respond(live(question()), 0)
     assert [200, 200, 200] == [repeating.respond(live(question()), 0).status for _ in range(3)]
 
@@ -165,10 +165,10 @@ def test_a_miss_explains_itself(tmp_path: Path) -> None:
     assert "reason:   no recorded request means the same" in text
     assert "request:  POST /chat/completions model=gpt-4o" in text
     assert f"cassette: {path} (2 interactions, 0 played)" in text
-    assert "The closest: interaction 1, line 4, not played" in text
+    assert "The closest: interaction 1, line 5, not played" in text
     assert "-      Weather in Oslo?" in text
     assert "+      Weather in Bergen?" in text
-    assert "MatchRules(ignore=('body.messages[0].content', 'body.temperature'))" in text
+    assert "MatchRules(ignore=('body.temperature',))" in text  # without the message there is nothing to compare
     assert "pytest --portkey-record=new" in text
 
 

@@ -440,6 +440,30 @@ def test_the_header_says_when_and_what_was_recorded(tmp_path: Path) -> None:
     assert path.read_text().endswith("\n...\n")
 
 
+def test_the_header_names_the_host_where_nobody_says_more(tmp_path: Path) -> None:
+    """Neither the port of a loopback gateway nor what stands before the `@` is part of the name."""
+    path = tmp_path / "x.yaml"
+    with Recorder(path) as recorder:
+        transport = RecordingTransport(httpx.MockTransport(_in_turn("1")), recorder, Ticks())
+        httpx.Client(transport=transport).post("https://me:secret@gateway.example:8787/v1/chat/completions", json={})
+
+    assert "gateway.example" == load_cassette(path).header.gateway
+
+
+def test_what_is_recorded_away_from_the_files_is_unpacked_at_home(tmp_path: Path) -> None:
+    """A recorder that leaves the file alone hands on parcels, which change the file as its own recordings would."""
+    path = recorded(tmp_path / "x.yaml", _in_turn("old a", "old b"), question("a"), question("b"))
+    before = path.read_bytes()
+    away = Recorder(path, "all", away=True, today="2026-11-23")
+    exchanged("sync", _in_turn("new b", "new c"), away, question("b"), question("c"))
+
+    assert before == path.read_bytes()
+    home = Recorder(path, "all")
+    for parcel in away.luggage:
+        home.unpack(parcel)
+    assert ["old a", "new b", "new c"] == _answers(path)
+
+
 def test_the_body_is_handed_on_in_one_piece_if_it_came_so(tmp_path: Path) -> None:
     """A transport whose answer holds its content already is recorded whole."""
     path = recorded(tmp_path / "x.yaml", lambda _: httpx.Response(200, json={"answer": "whole"}), question())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -69,14 +70,24 @@ def test_a_changed_file_is_parsed_again(tmp_path: Path) -> None:
     assert 1 == len(list(cache.iterdir()))
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense", b"0000\n{}"])
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: b"nonsense",
+        lambda _: b"0000\n{}",
+        lambda kept: kept.partition(b"\n")[0] + b"\n{}",
+        lambda kept: kept[:-10],
+        lambda kept: kept.replace(b"3 word", b"4 word"),
+    ],
+)
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     """The cache is never trusted over the file."""
     path, cache = _large(tmp_path), tmp_path / "cache"
     Replay(path, cache=cache)
     (kept,) = cache.iterdir()
     whole = kept.read_bytes()
-    kept.write_bytes(damage)
+    kept.write_bytes(damage(whole))
     Replay(path, cache=cache)
 
     assert whole == kept.read_bytes()

@@ -67,6 +67,10 @@ def _stream(*texts: str, key: str = "content") -> bytes:
     return b"".join([*(chunk({key: text}) for text in ("KEEP-ME ", *texts, " KEEP-ME")), chunk({}, "stop"), DONE])
 
 
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 def _thirds(text: str) -> list[str]:
     third = -(-len(text) // 3)
     return [text[:third], text[third : 2 * third], text[2 * third :]]
@@ -303,6 +307,56 @@ _MORE = [
         content_type="text/event-stream",
     ),
     *(
+        _case(f"custom host, {kind}", "together", headers={"x-portkey-custom-host": host}, answer=_says(S["together"]))
+        for kind, host in (
+            ("password", f"https://me:{S['together']}@host.example/v1"),
+            ("query", f"https://host.example/v1?api-key={S['together']}"),
+        )
+    ),
+    *(
+        _case(f"field {name}", "cohere", body=question(extra={name: S["cohere"]}), answer=_says(S["cohere"]))
+        for name in ("hf_token", "service_key", "subscription-key", "masterKey")
+    ),
+    *(
+        _case(f"words before: {words}", "cohere", body=question(f"KEEP-ME {words}{S['cohere']}"))
+        for words in ("session_token=", "azure_ad_token: ", "token = ", 'account-key":"')
+    ),
+    _case(
+        "upload, echoed",
+        "cohere",
+        headers={"content-type": "multipart/form-data; boundary=B"},
+        body=f'--B\r\nContent-Disposition: form-data; name="password"\r\n\r\n{S["cohere"]}\r\n--B--\r\n'.encode(),
+        answer=_says(S["cohere"]),
+    ),
+    _case(
+        "form, echoed",
+        "portkey",
+        headers={"content-type": "application/x-www-form-urlencoded"},
+        body=f"client_secret={quote(S['portkey'], safe='')}".encode(),
+        answer=_says(S["portkey"]),
+    ),
+    _case("header of another name", "aws_secret", headers={"x-corp": S["aws_secret"]}, answer=_says(S["aws_secret"])),
+    _case("echo, base64 twice", "mistral", headers=_AUTH, answer=_says(_base64(_base64(S["mistral"])))),
+    _case(
+        "arguments in pieces",
+        "mistral",
+        answer=_stream(*_thirds(json.dumps({"token": S["mistral"]})), key="arguments"),
+        content_type="text/event-stream",
+    ),
+    _case(
+        "a token that looks like one in pieces, too",
+        "jwt",
+        answer=_stream(*_thirds(json.dumps({"token": S["jwt"]})), key="arguments"),
+        content_type="text/event-stream",
+    ),
+    _case(
+        "who asks, in the metadata",
+        "end_user",
+        headers={"x-portkey-metadata": json.dumps({"user_id": S["end_user"], "env": "prod"})},
+        body=question(metadata={"customer": S["end_user"]}),
+        answer=_says(f"Hello {S['end_user']}"),
+    ),
+    *(
         _case(f"shape: {name}", name, body=question(f"KEEP-ME {S[name]}, you see"), answer=_says(S[name]))
         for name in _SHAPED.split()
     ),
@@ -462,6 +516,14 @@ def test_a_random_boundary_means_nothing(tmp_path: Path) -> None:
     path = _recorded(_case("form", "mistral", headers=headers, body=body), tmp_path / "x.yaml")
 
     assert Replay(path).find(GatewayRequest("POST", URL, *form("zyx987")), 0)
+
+
+def test_ids_that_trace_a_request_stay(tmp_path: Path) -> None:
+    """They look random and are no credentials, whoever made them up."""
+    trace = "5f0c8a9e2b7d4e1fa3c6b8d9e0f1a2b3"
+    case = _case("trace", "mistral", headers={"x-portkey-trace-id": trace}, x_portkey_trace_id=trace)
+
+    assert f"x-portkey-trace-id: '{trace}'" in _recorded(case, tmp_path / "x.yaml").read_text()
 
 
 class _Forgetful(Redactor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portkey_testing.cassettes._yaml import Unwritable, YamlError, line_of, read, write
+from portkey_testing.cassettes import _lines, codec
+from portkey_testing.cassettes._yaml import MAX_DEPTH, Unwritable, YamlError, line_of, read, read_all, write
 
 _ODD = " \t\n\r:#-'\"|>&*!%@`,[]{}?\\\x00\x7f\x85\u2028\u2029\ufeff\u202e😀é0123ynN~=<"
 _WORDS = "yes no null true ~ 1e3 1_000 0x1f 010 .5 .inf .nan --- ... - ? : 2026-01-01 12:30:45 = << #a a: :a a:b a#b"
@@ -31,6 +33,51 @@ _values = st.recursive(
 def test_whatever_is_written_reads_back(value: dict[str, Any]) -> None:
     """Every JSON value with every kind of text comes back as the same value of the same types."""
     assert repr(value) == repr(read(write(value)))
+
+
+def _quickly(text: str) -> Any:
+    return _lines.read(text, verbatim="headers", max_depth=MAX_DEPTH)
+
+
+def _slowly(text: str) -> Any:
+    """What libyaml makes of a text, if it is one document."""
+    try:
+        (value,) = read_all(text, verbatim="headers")
+    except (YamlError, ValueError):
+        return None
+    return value
+
+
+_edits = st.tuples(
+    st.floats(0, 1),
+    st.integers(0, 3),
+    st.sampled_from([*_ODD, *_WORDS.split(), "- ", "  ", "\n  ", ": ", "|-\n", "''"]),
+)
+
+
+@given(st.dictionaries(_texts, _values, min_size=1, max_size=4), st.lists(_edits, max_size=3))
+@example({"a": {"headers": {"x": 1, "y": "1", "z": None}}}, [])
+@example({"a": ["\n x", "x\n\n", [[1, 2], []], {"b": {}}]}, [])
+def test_the_quick_reader_is_of_one_mind_with_libyaml(
+    value: dict[str, Any], edits: list[tuple[float, int, str]]
+) -> None:
+    """Whatever is done to a document, it reads what libyaml reads or leaves it to libyaml."""
+    text = write({"request": value})
+    for place, gone, new in edits:
+        at = round(place * len(text))
+        text = text[:at] + new + text[at + gone :]
+    quick = _quickly(text)
+
+    assert quick is _lines.UNKNOWN or repr(_slowly(text)) == repr(quick)
+
+
+def test_the_cassettes_of_this_repository_are_read_the_quick_way() -> None:
+    """What recordings are made of needs no judge."""
+    files = (Path(__file__).parents[2] / "cassettes").rglob("*.yaml")
+    documents = [document for file in files for document in codec.split(file.read_bytes(), file)]
+
+    assert [] == [document for document in documents if _quickly(document.text) is _lines.UNKNOWN]
+    assert [_slowly(document.text) for document in documents] == [_quickly(document.text) for document in documents]
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\nb\n", "a\n\nb\n\n", "😀 emoji\n\tand a tab", "a \nb", "- a: b\n# no\n"])

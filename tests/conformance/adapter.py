@@ -26,7 +26,7 @@ PATIENCE_S: Final = 15.0
 
 def run(scenario: Scenario) -> list[Result]:
     """The results of the scenario on the fake, one for each of its requests."""
-    upstreams = _Upstreams(scenario)
+    upstreams = Upstreams(scenario)
     fake = FakeGateway(edition="open-source")
     fake.allow("unused_replies", "refused_requests", "unoffered_tools", "invalid_tool_arguments")
     fake.always(upstreams.reply)
@@ -43,7 +43,7 @@ def run(scenario: Scenario) -> list[Result]:
         return results
 
 
-class _Upstreams:
+class Upstreams:
     """The scripted providers of a scenario, played as the loopback server played them behind the real gateway.
 
     Every upstream has a path of its own; request number n to it takes step n, and the last step answers all others.
@@ -102,7 +102,7 @@ def _said(answer: Answer, delay: float) -> Reply:
 
 
 def _result(
-    fake: FakeGateway, client: httpx.Client, wire: WireRequest, upstreams: _Upstreams, normaliser: Normaliser
+    fake: FakeGateway, client: httpx.Client, wire: WireRequest, upstreams: Upstreams, normaliser: Normaliser
 ) -> Result:
     started = fake.clock.now
     calls = len(fake.calls)
@@ -148,7 +148,7 @@ def _request(client: httpx.Client, wire: WireRequest) -> httpx.Request:
 
 
 def _repeated(
-    fake: FakeGateway, client: httpx.Client, scenario: Scenario, wire: WireRequest, upstreams: _Upstreams
+    fake: FakeGateway, client: httpx.Client, scenario: Scenario, wire: WireRequest, upstreams: Upstreams
 ) -> Result:
     statuses: Counter[str] = Counter()
     for _ in range(scenario["repeat"]):
@@ -166,7 +166,7 @@ def _repeated(
     }
 
 
-def _attempts(calls: list[Call], upstreams: _Upstreams, normaliser: Normaliser) -> list[dict[str, Any]]:
+def _attempts(calls: list[Call], upstreams: Upstreams, normaliser: Normaliser) -> list[dict[str, Any]]:
     noted = []
     before: float | None = None
     for attempt in (attempt for call in calls for attempt in call.route.attempts):

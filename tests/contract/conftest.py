@@ -230,6 +230,14 @@ def anywhere(request: pytest.FixtureRequest, fake: FakeGateway) -> Iterator[Wire
         yield made
 
 
+@pytest.fixture(params=[way for way in WAYS if way[0] is _served], ids=_name)
+def port(request: pytest.FixtureRequest, fake: FakeGateway) -> Iterator[Wire]:
+    """A client that reaches `fake` over a socket."""
+    reach, library, backend = request.param
+    with reach(fake, library, backend) as made:
+        yield made
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
     """A service of the application's on this machine."""

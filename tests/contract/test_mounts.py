@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
@@ -146,6 +147,50 @@ def test_trouble_within_the_body_is_the_librarys_own(fake: FakeGateway, wire: Wi
     assert pieces
     assert fake.last.broke_off
     assert (4.0 if expected.waits else 0.0) == fake.clock.now
+
+
+@pytest.mark.parametrize("name", [name for name, fault in CATALOGUE.items() if fault.phase == "headers"])
+def test_trouble_before_the_headers_is_real_on_a_port(fake: FakeGateway, port: Wire, name: str) -> None:
+    """What a server can do to a client that has reached it raises what it raises in process."""
+    fake.gateway.reply(fault(name))
+    expected = CATALOGUE[name]
+
+    with pytest.raises(_class_of(port, expected)):
+        port.send(timeout=0.2 if expected.waits else 10)
+    assert fake.last.error is None  # the exception is the client's, and the journal is this side's
+    assert fake.last.broke_off
+
+
+@pytest.mark.parametrize("name", [name for name, fault in CATALOGUE.items() if fault.phase == "body" and fault.raises])
+def test_trouble_within_the_body_is_real_on_a_port(fake: FakeGateway, port: Wire, name: str) -> None:
+    """And after what had come by then."""
+    fake.gateway.reply(fault(name))
+    expected = CATALOGUE[name]
+    pieces: list[bytes] = []
+
+    with pytest.raises(_class_of(port, expected)):
+        port.send(timeout=1.0 if expected.waits else 10, into=pieces)
+    assert pieces
+    assert fake.last.broke_off
+
+
+def test_the_journal_tells_the_time_of_the_script(fake: FakeGateway, anywhere: Wire) -> None:
+    """Latency, the gateway's waits and its timeouts are those of the script, whether anybody waits for them or not."""
+    fake.reply(text("too late").delayed(9), error("overloaded"), text("Sunny").delayed(2.5))
+    config = {
+        "provider": "openai",
+        "api_key": "k",
+        "request_timeout": 4000,
+        "retry": {"attempts": 2, "on_status_codes": [408, 503]},
+    }
+
+    received = anywhere.send(headers={"x-portkey-config": json.dumps(config)}, timeout=60)
+
+    assert 200 == received.status
+    first, second, third = fake.last.route.attempts
+    assert (4.0, 0.0, 2.5) == (first.duration, second.duration, third.duration)
+    for before, wait, after in zip((first, second), fake.last.route.waits, (second, third), strict=True):
+        assert after.started == pytest.approx(before.started + (before.duration or 0.0) + wait.seconds)
 
 
 def test_a_provider_that_breaks_off_ends_the_stream_early(fake: FakeGateway, anywhere: Wire) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -21,6 +22,8 @@ from portkey_testing import EscapedRequest, FakeGateway, text
 from tests.contract.conftest import HEADERS, URL, Wire, chat
 
 ELSEWHERE = "https://api.example.com/"
+
+only_httpx = pytest.mark.parametrize("library", [httpx], ids=["httpx"])
 
 
 def content(wire: Wire, **options: Any) -> str:
@@ -117,6 +120,43 @@ def test_a_body_that_is_streamed_to_the_gateway_arrives(fake: FakeGateway, libra
     assert "Hi" == fake.last.request.messages[0]["content"]
 
 
+@only_httpx
+def test_who_looks_on_at_a_transport_sees_the_request(
+    fake: FakeGateway, plain: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that has patched httpx's transports, as OpenTelemetry does, is not passed by."""
+    seen: list[str] = []
+    send, asend = httpx.HTTPTransport.handle_request, httpx.AsyncHTTPTransport.handle_async_request
+
+    def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.host)
+        return send(transport, request)
+
+    async def handle_async_request(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.host)
+        return await asend(transport, request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle_request)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle_async_request)
+    fake.reply("Sunny")
+
+    with fake.mount():
+        assert "Sunny" == content(plain)
+    assert ["api.portkey.ai"] == seen
+
+
+def test_a_transport_of_the_users_own_is_caught(fake: FakeGateway) -> None:
+    """It need not be httpx's: what goes through a pool of httpcore is caught there."""
+    fake.default_provider("openai")
+    fake.reply("Sunny")
+
+    with fake.mount(), httpcore.ConnectionPool() as pool:
+        written = json.dumps(chat()).encode()
+        response = pool.request("POST", URL, headers={"content-type": "application/json"}, content=written)
+
+    assert "Sunny" == json.loads(response.content)["choices"][0]["message"]["content"]
+
+
 # Mounting and unmounting
 
 
@@ -127,6 +167,8 @@ def _patched() -> tuple[object, ...]:
         httpcore.AsyncConnectionPool.handle_async_request,
         httpcore2.ConnectionPool.handle_request,
         httpcore2.AsyncConnectionPool.handle_async_request,
+        httpx.HTTPTransport.handle_request,
+        httpx.AsyncHTTPTransport.handle_async_request,
         httpx.Client._transport_for_url,
         socket.socket.connect,
         socket.socket.connect_ex,
@@ -273,7 +315,6 @@ def _theirs_first(stack: ExitStack, ours: AbstractContextManager[Any], theirs: A
 
 orders = pytest.mark.parametrize("enter", [_ours_first, _theirs_first])
 usings = pytest.mark.parametrize("using", ["httpcore", "httpx"])
-only_httpx = pytest.mark.parametrize("library", [httpx], ids=["httpx"])
 
 
 @orders

@@ -41,8 +41,8 @@ KEPT_HEADERS: Final = frozenset(
 )
 # not a status that any provider sends, so it cannot be taken for a scripted answer
 UNSCRIPTED_STATUS: Final = 599
-# so that the events before it are read as events, and not together with the end
-DROP_GRACE_S: Final = 0.15
+# so that the events before it are read as events, and not together with the end, by a gateway on a busy machine, too
+DROP_GRACE_S: Final = 0.5
 
 _ADDRESS: Final = re.compile(r"/u/(?P<key>[^/?]+)/(?P<upstream>[^/?]+)(?P<rest>.*)")
 

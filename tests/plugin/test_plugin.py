@@ -49,7 +49,7 @@ def test_markers_describes_ours(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess(*QUICK, "--markers")
 
     result.stdout.fnmatch_lines(
-        ["@pytest.mark.portkey_cassette(name=None): replay a recorded cassette*MODULE/TEST.yaml*"]
+        ["@pytest.mark.portkey_cassette(name=None, max_age=None): replay a recorded cassette*MODULE/TEST.yaml*"]
     )
 
 
@@ -122,6 +122,42 @@ def test_the_seed_of_the_command_line_goes_before_the_settings(run: Run) -> None
     )
 
     result.assert_outcomes(passed=1)
+
+
+def test_settings_may_hold_for_a_package(run: Run, pytester: pytest.Pytester) -> None:
+    """A `conftest.py` configures the tests beside and below it, and no others."""
+    pytester.makepyfile(
+        **{
+            "unit/__init__": "",
+            "unit/conftest": (
+                "import pytest\n\n@pytest.fixture(scope='package')\ndef portkey_settings():\n    return {'seed': 3}\n"
+            ),
+            "unit/deep/__init__": "",
+            "unit/deep/test_it": "def test_below(portkey_fake):\n    assert portkey_fake.seed == 3\n",
+        }
+    )
+
+    run("def test_beside(portkey_fake):\n    assert portkey_fake.seed == 0\n").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_hosts_are_allowed_by_name(run: Run, pytester: pytest.Pytester, allowed: bool) -> None:  # noqa: FBT001 - a table
+    """The ini key names them once for all tests; the connection is made to an address."""
+    pytester.makeini(f"[pytest]\nportkey_allow_hosts = {'*.corp.example' if allowed else 'other.example'}\n")
+
+    result = run(
+        "import socket, urllib.request\n\n\n@pytest.fixture(autouse=True)\ndef network(monkeypatch):\n"
+        "    def connect(self, address):\n        raise ConnectionRefusedError(address)\n"
+        "    found = socket.getaddrinfo('203.0.114.7', 80, type=socket.SOCK_STREAM)\n"
+        "    monkeypatch.setattr(socket, 'getaddrinfo', lambda *_, **options: found)\n"
+        "    monkeypatch.setattr(socket.socket, 'connect', connect)\n\n\n"
+        "def test_it(network, portkey_fake):\n    with pytest.raises(OSError, match='203.0.114.7'):\n"
+        "        urllib.request.urlopen('http://llm.corp.example/')\n"
+    )
+
+    result.assert_outcomes(passed=int(allowed), failed=int(not allowed))
+    if not allowed:
+        result.stdout.fnmatch_lines(["E*EscapedRequest: a connection to llm.corp.example *test_app.py:*"])
 
 
 def test_a_wrong_setting_is_an_error_that_names_it(run: Run) -> None:
@@ -200,6 +236,22 @@ def test_unittest_classes_are_judged_alike(run: Run) -> None:
     result.stdout.no_fnmatch_line("*site-packages/httpx*")
 
 
+def test_asynchronous_unittest_classes_are_judged_alike(run: Run) -> None:
+    """A failure that a task group wraps is told unwrapped there, too."""
+    result = run(
+        "class TestApp(unittest.IsolatedAsyncioTestCase):\n"
+        "    @pytest.fixture(autouse=True)\n    def keep(self, portkey_fake):\n        self.fake = portkey_fake\n\n"
+        "    async def test_passes(self):\n        self.fake.reply('Sunny')\n"
+        "        self.assertEqual('Sunny', await ask_async())\n\n"
+        "    async def test_grouped(self):\n        async with asyncio.TaskGroup() as group:\n"
+        "            group.create_task(ask_async())\n"
+    )
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["app.py:*: UnscriptedRequest"])
+    result.stdout.no_fnmatch_line("*ExceptionGroup: *")
+
+
 ASYNC = """
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):
@@ -261,6 +313,14 @@ def test_workers_agree_with_one_process(run: Run, monkeypatch: pytest.MonkeyPatc
         )
 
 
+@pytest.mark.parametrize(
+    "option", ["--import-mode=importlib", "--doctest-modules", "--strict-markers", "--strict-config"]
+)
+def test_options_of_pytest_make_no_difference(run: Run, option: str) -> None:
+    """However modules are imported and whatever is collected beside tests."""
+    run(f"@pytest.mark.usefixtures('portkey_fake')\n{FALLS}", option).assert_outcomes(passed=1)
+
+
 def test_collecting_starts_nothing(run: Run) -> None:
     """`--collect-only` lists a test with a missing cassette like any other."""
     result = run("@pytest.mark.portkey_cassette\n" + FALLS, "--collect-only", "-q")
@@ -309,3 +369,17 @@ def test_a_missing_extra_is_named(pytester: pytest.Pytester) -> None:
         ['portkey_fake needs jsonschema, which comes with: pip install "portkey-testing?testing?"']
     )
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_an_old_pytest_is_named(pytester: pytest.Pytester) -> None:
+    """What the fixture needs beside the extra is said in the same way; tests without it run."""
+    pytester.makeconftest("import pytest\n\npytest.__version__, pytest.version_tuple = '8.1.2', (8, 1, 2)\n")
+    pytester.makepyfile(
+        "import pytest\n\ndef test_without():\n    pass\n\n"
+        "@pytest.mark.portkey_cassette\ndef test_it(portkey_fake):\n    pass\n"
+    )
+
+    result = pytester.runpytest_subprocess(*QUICK)
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["portkey_fake needs pytest 8.2 or newer, not 8.1.2: pip install --upgrade pytest"])

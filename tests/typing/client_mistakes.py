@@ -5,6 +5,8 @@ Checked by mypy, never run.
 
 from __future__ import annotations
 
+import httpx
+
 from portkey_client import Config, Portkey, Strategy
 
 
@@ -14,6 +16,7 @@ def wrong(client: Portkey) -> None:
     Portkey(api_key=123)  # type: ignore[arg-type]
     Portkey(trace_idd="t")  # type: ignore[call-arg]  # a typo in a keyword
     Portkey(debug="yes")  # type: ignore[arg-type]
+    Portkey(http_client=httpx.AsyncClient())  # type: ignore[arg-type]
     client.chat.completions.create(model="gpt-4o")  # type: ignore[call-overload]  # no messages
     client.chat.completions.create(messages=[], temperature="hot")  # type: ignore[call-overload]
     client.chat.completions.retrieve("id", tiemout=3)  # type: ignore[call-arg]

@@ -5,8 +5,10 @@ Checked by mypy and basedpyright, never run.
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
+import httpx
+import httpx2
 from pydantic import BaseModel
 
 from portkey_client import (
@@ -21,6 +23,7 @@ from portkey_client import (
     Strategy,
     Stream,
     Target,
+    Timeout,
 )
 from portkey_client.types import MessageParam, ToolParam
 
@@ -44,6 +47,9 @@ def answers(client: Portkey) -> str:
     messages_again = [*messages, answer.choices[0].message]
     client.chat.completions.create(messages=messages_again, logit_bias={50256: -100})
     assert_type(answer.gateway.trace_id, str | None)
+    assert_type(answer.provider, str | None)
+    for block in answer.choices[0].message.content_blocks or []:
+        assert_type(block, dict[str, Any])
     return answer.choices[0].message.content or ""
 
 
@@ -98,8 +104,12 @@ def options() -> Portkey:
         config=Config(strategy=Strategy(mode="fallback"), targets=[Target(provider="openai", api_key="k", weight=0.7)]),
         metadata={"_user": "u"},
         debug=True,
-        timeout=30,
+        timeout=Timeout(30, first_token=10, total=120),
         max_retries=2,
+        http_client=httpx.Client(),
     )
+    assert_type(Portkey(http_client=httpx2.Client()), Portkey)
+    assert_type(AsyncPortkey(http_client=httpx2.AsyncClient(), timeout=30), AsyncPortkey)
     assert_type(client.with_options(debug=False, trace_id=None), Portkey)
+    assert_type(client.beta.chat.completions.parse(messages=messages, response_format=Weather).choices[0].index, int)
     return client
