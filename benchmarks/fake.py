@@ -182,14 +182,14 @@ def _more(with_it: Sample, without: Sample) -> Sample:
     return lambda: with_it() - without()
 
 
-def _mock_stream() -> float:
+def _mock_stream() -> Sample:
     import httpx
 
     from portkey_client import Portkey
 
     events = _recorded_events()
     client = Portkey(api_key="key", config=CONFIG, http_client=httpx.Client(transport=streaming(events, httpx)))
-    return per_operation(lambda: _drain(client))
+    return batches(lambda: _drain(client))
 
 
 def _recorded_events() -> list[bytes]:
@@ -206,14 +206,18 @@ def _recorded_events() -> list[bytes]:
             return list(response.iter_raw())
 
 
-def _faked_stream() -> float:
+def _faked_stream() -> Sample:
     from portkey_testing import FakeGateway, text
 
     fake = FakeGateway()
     fake.always(text(_long_text(CHUNKS)))
     client = _client(CONFIG)
-    with fake.mount():
-        return per_operation(lambda: _drain(client))
+
+    def read() -> None:
+        _drain(client)
+        fake.calls.clear()
+
+    return _while_mounted(fake.mounted, read)
 
 
 def _drain(client: Any) -> None:

@@ -39,8 +39,8 @@ def context_of(metadata: Mapping[str, Any], body: object, path: str) -> dict[str
     return {"metadata": metadata, "params": body if isinstance(body, dict) else {}, "url": {"pathname": path}}
 
 
-def _holds(query: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
-    for key, expected in query.items():
+def _holds(query: Any, context: Mapping[str, Any]) -> bool:
+    for key, expected in _javascript.spread(query).items():
         if key == "$or" and isinstance(expected, list):
             return any(_holds(part, context) for part in expected)
         if key == "$and" and isinstance(expected, list):

@@ -46,7 +46,7 @@ from portkey_testing.failures import (
     UnusedReplies,
 )
 from portkey_testing.faults import wire_fault
-from portkey_testing.journal import Call, Journal, UpstreamRequest, Wait
+from portkey_testing.journal import Attempt, Call, Journal, UpstreamRequest, Wait
 from portkey_testing.matching import AttemptView, Scripts
 from portkey_testing.replies import Answer, Chunks, Completion, Computed, FaultReply, Pace, Reply, as_reply
 from portkey_testing.timeline import Cut, Ending, Frame, GatewayRequest, Timeline
@@ -76,10 +76,8 @@ class Stamper:
         self._counts: dict[str, int] = {}
 
     def new_id(self, prefix: str) -> str:
-        self._counts[prefix] = self._counts.get(prefix, 0) + 1
-        return (
-            f"{prefix}_fake_{self._counts[prefix]}" if prefix != "chatcmpl" else f"chatcmpl-fake-{self._counts[prefix]}"
-        )
+        count = self._counts[prefix] = self._counts.get(prefix, 0) + 1
+        return f"{prefix}_fake_{count}" if prefix != "chatcmpl" else f"chatcmpl-fake-{count}"
 
     @property
     def created(self) -> int:
@@ -448,8 +446,10 @@ def _resolved(reply: Reply, view: AttemptView) -> Reply:
 
 def _note_cause(call: Call, cause: str) -> None:
     """Write down why the gateway did not stop at its last attempt; a guardrail may have kept it from making one."""
-    if call.route.attempts:
-        call.route.attempts[-1].cause = cause
+    for step in reversed(call.route.steps):
+        if isinstance(step, Attempt):
+            step.cause = cause
+            return
 
 
 def _nowhere(request: GatewayRequest) -> _mapping.GatewayAnswer:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final, Literal, TypeAlias
 
-from portkey_testing import _guardrails
+from portkey_testing import _guardrails, _javascript
 from portkey_testing._guardrails import Finding, Stage, Subject, UnreadableError
 
 Kind: TypeAlias = Literal["guardrail", "mutator"]
@@ -50,6 +50,10 @@ ExternalVerdict: TypeAlias = Callable[[str], Finding | None]
 """What a check finds that does not run here; None where the gateway knows no such check either."""
 
 
+class BrokenHookError(ValueError):
+    """A guardrail that the gateway cannot read; the text is its runtime's."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckCall:
     """A check with its parameters.
@@ -78,6 +82,7 @@ class Hook:
         sequential: Each check sees what those before it replaced.
         on_fail: What feedback it gives where it fails.
         on_success: What feedback it gives where it passes.
+        labels: What its result says of `id` and `type` in the place of the two above.
     """
 
     id: str | None
@@ -88,12 +93,16 @@ class Hook:
     sequential: bool = False
     on_fail: Mapping[str, Any] = field(default_factory=dict)
     on_success: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 def of_shorthand(written: Sequence[Any], kind: Kind) -> tuple[Hook, ...]:
     """Hooks from `input_guardrails`, `output_mutators` and their like: objects of check names to parameters.
 
     A text in the place of an object is taken apart letter by letter, as the gateway does.
+
+    Raises:
+        BrokenHookError: a check with null for its parameters.
     """
     return tuple(_of_shorthand(each, kind) for each in written)
 
@@ -113,6 +122,7 @@ def of_raw(written: Sequence[Mapping[str, Any]]) -> tuple[Hook, ...]:
             sequential=bool(each.get("sequential")),
             on_fail=_setting(each, "on_fail", "onFail"),
             on_success=_setting(each, "on_success", "onSuccess"),
+            labels={name: each.get(name, _javascript.MISSING) for name in ("id", "type")},
         )
         for each in written
     )
@@ -136,6 +146,8 @@ def _of_shorthand(written: Any, kind: Kind) -> Hook:
 
 
 def _check(name: str, params: Any) -> CheckCall:
+    if params is None:
+        raise BrokenHookError("Cannot read properties of null (reading 'id')")
     given = params if isinstance(params, Mapping) else {}
     check_id = str(given.get("id") or name)
     return CheckCall(
@@ -144,8 +156,8 @@ def _check(name: str, params: Any) -> CheckCall:
 
 
 def _setting(written: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    found = next((written[name] for name in names if isinstance(written.get(name), Mapping)), None)
-    return found or {}
+    found: Mapping[str, Any] = next((written[name] for name in names if isinstance(written.get(name), Mapping)), {})
+    return {name: _javascript.camel(value) for name, value in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +247,11 @@ class Span:
         turns = [self._turns(hook, report) for hook, report in zip(running, reports, strict=True)]
         while turns:
             turns = [turn for turn in turns if next(turn, None) is not None]
-        pairs = sorted(zip(running, reports, strict=True), key=lambda pair: _duration(pair[0]))
-        results = [self._result(hook, report, stage) for hook, report in pairs]
-        return results, not any(result["deny"] for result in results)
+        results = [self._result(hook, report, stage) for hook, report in zip(running, reports, strict=True)]
+        if any(result["deny"] for result in results):
+            # A denied request is told of in the order of the config, all else in the order in which it came about.
+            return results if stage == "input" else _by_duration(running, results), False
+        return _by_duration(running, results), True
 
     def _turns(self, hook: Hook, report: list[dict[str, Any]]) -> Iterator[bool]:
         """The checks of one hook; what a check replaces takes hold at the hook's next turn."""
@@ -296,18 +310,20 @@ class Span:
 
     def _result(self, hook: Hook, checks: list[dict[str, Any]], stage: Stage) -> dict[str, Any]:
         verdict = all(check["verdict"] or ("error" in check and not check.get("fail_on_error")) for check in checks)
-        return {
+        labels = {"id": self._new_id(stage) if hook.id is None else hook.id, "type": hook.kind, **hook.labels}
+        result = {
             "verdict": verdict,
-            "id": self._new_id(stage) if hook.id is None else hook.id,
+            "id": labels["id"],
             "transformed": any(check.get("transformed") for check in checks),
             "checks": checks,
             "feedback": _feedback(hook, checks),
             "execution_time": 0,
             "async": False,
-            **({} if hook.kind is None else {"type": hook.kind}),
+            "type": labels["type"],
             "created_at": self._created_at(),
             "deny": hook.deny and not verdict,
         }
+        return {name: value for name, value in result.items() if value is not _javascript.MISSING}
 
     def _new_id(self, stage: Stage) -> str:
         return (
@@ -319,14 +335,22 @@ class Span:
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
-def _duration(hook: Hook) -> float:
-    """How soon a hook is through, in turns: the results stand in that order. Waiting for all checks takes a moment."""
-    if hook.kind == "mutator":
-        return len(hook.checks)
-    enabled = sum(check.enabled for check in hook.checks)
+def _by_duration(hooks: Sequence[Hook], results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    durations = [_duration(hook, result["checks"]) for hook, result in zip(hooks, results, strict=True)]
+    return [result for _, result in sorted(zip(durations, results, strict=True), key=lambda pair: pair[0])]
+
+
+def _duration(hook: Hook, checks: Sequence[Mapping[str, Any]]) -> int:
+    """How soon a hook is through, in turns of the event loop: the results stand in that order.
+
+    A check that runs takes a turn, and so does waiting for it, which for checks side by side is waiting for all.
+    """
+    turns = [int(_guardrails.known(check["id"]) or "fail_on_error" in check) for check in checks]
+    if hook.kind == "mutator" or hook.sequential:
+        return sum(turns) + len(turns)
     if hook.kind != "guardrail":
         return 0
-    return enabled if hook.sequential else min(enabled, 1) + 0.5
+    return max(turns) + 2 if turns else 1
 
 
 def _feedback(hook: Hook, checks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

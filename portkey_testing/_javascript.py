@@ -24,6 +24,7 @@ _PARSE_ERRORS: Final = (
     ("Invalid \\escape", "Bad escaped character"),
 )
 
+_UNDERLINED = re.compile(r"_(\w)")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _FLOAT = re.compile(r"\s*([+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|Infinity))")
 _INTEGER = re.compile(r"\s*([+-]?\d+)")
@@ -133,6 +134,17 @@ def kind(value: Any) -> str:
             return "object"
 
 
+def field(value: Any, name: str) -> Any:
+    """`value.name`, where nothing but an object has one.
+
+    Raises:
+        TypeError: the value is null.
+    """
+    if value is None:
+        raise TypeError(f"Cannot read properties of null (reading '{name}')")
+    return value.get(name, MISSING) if isinstance(value, Mapping) else MISSING
+
+
 def spread(value: Any) -> dict[str, Any]:
     """`{...value}`: the fields of an object, the items of a list or the signs of a text by their position."""
     match value:
@@ -142,6 +154,17 @@ def spread(value: Any) -> dict[str, Any]:
             return {str(position): item for position, item in enumerate(value)}
         case _:
             return {}
+
+
+def camel(value: Any) -> Any:
+    """The value with its names, at any depth, in camelCase, as the gateway makes them of those of a config."""
+    match value:
+        case Mapping():
+            return {_UNDERLINED.sub(lambda found: found[1].upper(), name): camel(each) for name, each in value.items()}
+        case list():
+            return [camel(each) for each in value]
+        case _:
+            return value
 
 
 def length(value: str) -> int:

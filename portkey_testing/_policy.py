@@ -52,6 +52,9 @@ _NO_LIST: Final = "e.map is not a function"
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
+_KEPT_IN_SNAKE_CASE: Final = ("inputGuardrails", "outputGuardrails", "overrideParams")
+"""Fields whose contents lose their underscores where the field itself is in camelCase."""
+
 _CAPITAL = re.compile(r"[A-Z]")
 
 
@@ -247,9 +250,9 @@ class _Children(Sequence[Node]):
     def __getitem__(self, place: int | slice) -> Node | list[Node]:
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
-        place = range(len(self))[place]
         node = self._read.get(place)
         if node is None:
+            place = range(len(self))[place]
             path = f"{self._path}.targets[{place}]"
             node = self._read[place] = _node(self._written[place], path, self._inherited, self._request)
         return node
@@ -328,11 +331,14 @@ def _own_hooks(options: Mapping[str, Any], raw: str, guardrails: str, mutators: 
         return None
     if not all(isinstance(written or [], list) for written in (spelt_out, checks, changes)):
         raise BrokenRequestError(_NO_LIST)
-    return (
-        *_hooks.of_raw(spelt_out or ()),
-        *_hooks.of_shorthand(checks or (), "guardrail"),
-        *_hooks.of_shorthand(changes or (), "mutator"),
-    )
+    try:
+        return (
+            *_hooks.of_raw(spelt_out or ()),
+            *_hooks.of_shorthand(checks or (), "guardrail"),
+            *_hooks.of_shorthand(_javascript.camel(changes) or (), "mutator"),
+        )
+    except _hooks.BrokenHookError as error:
+        raise BrokenRequestError(str(error)) from error
 
 
 def _default_guardrails(headers: Mapping[str, str], stage: str) -> tuple[Hook, ...]:
@@ -342,7 +348,10 @@ def _default_guardrails(headers: Mapping[str, str], stage: str) -> tuple[Hook, .
     written = _json(text)
     if not isinstance(written, list):
         raise BrokenRequestError(_NO_LIST)
-    return _hooks.of_shorthand(written, "guardrail")
+    try:
+        return _hooks.of_shorthand(written, "guardrail")
+    except _hooks.BrokenHookError as error:
+        raise BrokenRequestError(str(error)) from error
 
 
 def _json(text: str) -> Any:
@@ -389,7 +398,15 @@ def _milliseconds(value: object) -> float | None:
 
 
 def _canonical(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fields by their snake_case names; the gateway takes camelCase as well."""
+    """The fields by their snake_case names; the gateway takes camelCase as well.
+
+    It writes all names in camelCase, but for those within a few fields, which it only knows by their snake_case names.
+    """
     if "".join(options).islower():
         return options
-    return {_CAPITAL.sub(lambda letter: f"_{letter.group().lower()}", name): value for name, value in options.items()}
+    return {
+        _CAPITAL.sub(lambda letter: f"_{letter.group().lower()}", name): (
+            _javascript.camel(value) if name in _KEPT_IN_SNAKE_CASE else value
+        )
+        for name, value in options.items()
+    }

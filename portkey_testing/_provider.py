@@ -173,6 +173,8 @@ def _undamaged(reply: Reply, asked: _Asked) -> ProviderAnswer:
     match reply:
         case Answer():
             return _model_answer(reply, asked)
+        case ErrorReply():
+            return _error(reply, asked.provider, str(asked.params.get("model")))
         case Completion():
             if asked.stream or delivery.broken is not None or not asked.speaks_openai:
                 return _model_answer(as_answer(reply), asked)
@@ -184,8 +186,6 @@ def _undamaged(reply: Reply, asked: _Asked) -> ProviderAnswer:
             return _model_answer(as_answer(reply), asked)
         case Recorded():
             return _recorded(reply, asked)
-        case ErrorReply():
-            return _error(reply, asked.provider, str(asked.params.get("model")))
         case Native():
             return _native(reply, asked)
         case FaultReply(name=name):

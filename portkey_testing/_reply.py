@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
@@ -108,8 +109,8 @@ class Delivery:
     repeat: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Reply(ABC):
     """One answer of a provider. Modifiers return a new reply."""
 
     delivery: Delivery = field(default_factory=Delivery)
@@ -184,14 +185,13 @@ class Reply:
     def _with(self, **changes: Any) -> Self:
         return replace(self, delivery=replace(self.delivery, **changes))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """The reply as a test would write it."""
-        given = ", ".join(
-            f"{spec.name}={value!r}"
-            for spec in fields(self)
-            if spec.name != "delivery" and (value := getattr(self, spec.name)) is not None
-        )
-        return f"{type(self).__name__}({given})"
+        return self._written() + _modifiers(self.delivery)
+
+    @abstractmethod
+    def _written(self) -> str:
+        """The same, without its modifiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class Audio:
 Part: TypeAlias = Text | Refusal | ToolCall | Reasoning | Audio
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer(Reply):
     """What a model says: text, refusal, tool calls and so on, in order. `+` joins two.
 
@@ -304,8 +304,14 @@ class Answer(Reply):
             raise ValueError(f"with_logprobs(): the tokens make up {said!r}, the text is {self.text!r}")
         return replace(self, logprobs=tuple(tokens))
 
-    def __str__(self) -> str:
-        said = " + ".join(_written(part) for part in self.parts) + _modifiers(self.delivery)
+    def _written(self) -> str:
+        said = " + ".join(_written(part) for part in self.parts)
+        if self.structured and len(self.parts) == 1:
+            said = f"parsed({self.text})"
+        if len(self.parts) != 1 and (self.finish_reason or self.delivery != Delivery()):
+            said = f"({said})"
+        if self.finish_reason is not None:
+            said += f".finished({self.finish_reason!r})"
         return f"choices({', '.join(map(str, (said, *self.others)))})" if self.others else said
 
     @property
@@ -318,17 +324,17 @@ class Answer(Reply):
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Completion(Reply):
     """A whole chat completion in OpenAI's shape, given as JSON text so that it stays a value."""
 
     body: str
 
-    def __str__(self) -> str:
-        return self.body
+    def _written(self) -> str:
+        return f"completion({self.body if len(self.body) <= _READABLE else _quoted(self.body)})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Chunks(Reply):
     """Chunks of a streamed completion in OpenAI's shape, each as JSON text.
 
@@ -340,11 +346,11 @@ class Chunks(Reply):
     items: tuple[str, ...]
     done: bool = True
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"chunks of {len(self.items)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Recorded(Reply):
     """An answer taken from a cassette.
 
@@ -356,11 +362,11 @@ class Recorded(Reply):
     cassette: str
     number: int
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"recorded({self.cassette!r}, {self.number})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ErrorReply(Reply):
     """An error of the catalogue, in the words of whichever provider is asked.
 
@@ -374,12 +380,14 @@ class ErrorReply(Reply):
     retry_after: float | None = None
     message: str | None = None
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         extra = "" if self.retry_after is None else f", retry_after={self.retry_after:g}"
+        if self.message is not None:
+            extra += f", message={_quoted(self.message)}"
         return f"error({self.name!r}{extra})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Native(Reply):
     """The provider's own answer.
 
@@ -396,27 +404,27 @@ class Native(Reply):
     events: tuple[str, ...] | None = None
     gap: float = 0.0
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"status({self.status})" if not self.body and self.events is None else f"native(status={self.status})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FaultReply(Reply):
     """The connection breaks, see `portkey_testing.faults`."""
 
     name: str
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"fault({self.name!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Computed(Reply):
     """A function that makes the reply from the attempt."""
 
     function: Callable[[AttemptView], object]
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return getattr(self.function, "__qualname__", repr(self.function))
 
 
@@ -464,14 +472,28 @@ def _quoted(text: str) -> str:
 
 
 def _modifiers(delivery: Delivery) -> str:
-    """What a test wrote behind a reply, as far as it decides what arrives."""
+    """What a test wrote behind a reply."""
     written = ""
     if delivery.delay:
         written += f".delayed({delivery.delay:g})"
+    pace = [
+        f"{spec.name}={value!r}"
+        for spec in fields(Pace)
+        if (value := getattr(delivery.pace, spec.name)) != spec.default
+    ]
+    if pace:
+        written += f".streamed({', '.join(pace)})"
     if delivery.broken is not None:
-        written += f".cut(chunks={delivery.broken.chunks})"
+        fault = "" if delivery.broken.fault == "dropped" else f", fault={delivery.broken.fault!r}"
+        written += f".cut(chunks={delivery.broken.chunks}{fault})"
     if delivery.damage is not None:
         written += f".damaged({delivery.damage!r})"
+    if delivery.usage is not None:
+        written += f".with_usage(**{delivery.usage})"
+    if delivery.headers:
+        written += f".with_headers({dict(delivery.headers)!r})"
+    if delivery.repeat != 1:
+        written += f".times({delivery.repeat})"
     return written
 
 

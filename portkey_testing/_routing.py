@@ -108,20 +108,22 @@ def walk(node: Node, context: Mapping[str, Any], draw: Draw) -> Walk[OutcomeT]:
         NoTargets: a single strategy has no target.
         BrokenRequestError: a target on the way is not what it should be.
     """
-    if isinstance(node, Target):
-        return (yield from _attempts(node))
-    match node.mode:
+    return _attempts(node) if isinstance(node, Target) else _grouped(node, context, draw)
+
+
+def _grouped(group: Group, context: Mapping[str, Any], draw: Draw) -> Walk[OutcomeT]:
+    match group.mode:
         case "fallback":
-            return (yield from _fallback(node, context, draw))
+            return (yield from _fallback(group, context, draw))
         case "loadbalance":
-            chosen = _balanced(node, draw)
+            chosen = _balanced(group, draw)
             return None if chosen is None else (yield from walk(chosen, context, draw))
         case "conditional":
-            return (yield from walk(_conditional(node, context), context, draw))
+            return (yield from walk(_conditional(group, context), context, draw))
         case _:
-            if not node.targets:
+            if not group.targets:
                 raise NoTargets
-            return (yield from walk(node.targets[0], context, draw))
+            return (yield from walk(group.targets[0], context, draw))
 
 
 def _fallback(group: Group, context: Mapping[str, Any], draw: Draw) -> Walk[OutcomeT]:

@@ -77,11 +77,12 @@ class Visit:
         target = self._target
         if target.provider is None:
             return _failed("Provider  not found")
+        denied: _mapping.GatewayAnswer | None = None
         if self._hooks is not None:
             if number == 1 and not self._admitted(self._hooks, at):
-                raw, denied = ProviderAnswer(_hooks.DENIED), _mapping.denied(self._hooks)
-                return _mapping.Reading(raw, denied, 0.0, denied=True, cache_status=None)
-            self._params = self._hooks.request
+                denied = _mapping.denied(self._hooks)
+            else:
+                self._params = self._hooks.request
         client = self._inbound.request
         try:
             dialect = dialect_of(target.provider, self._inbound.endpoint, has_body=client.method == "POST")
@@ -90,6 +91,10 @@ class Visit:
             return _failed(str(error))
         except UnmappableError:
             return _failed("Something went wrong")
+        if denied is not None:
+            # The gateway translates a denied request as well, so one that cannot be translated fails first.
+            raw = ProviderAnswer(_hooks.DENIED)
+            return _mapping.Reading(raw, denied, 0.0, denied=True, cache_status=None)
         if self._inbound.raw is not None:
             upstream = upstream._replace(body=self._inbound.raw)
         asked = self._question()

@@ -13,12 +13,24 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from portkey_testing import _conversation as conversation
 from portkey_testing._attempt import AttemptView
+from portkey_testing._validator import known_providers
+from portkey_testing.faults import unknown
 
 ABSENT: Final = "<absent>"
 """How a field that is not there is shown."""
 
 Expected: TypeAlias = str | re.Pattern[str]
 """A part of a text, or a pattern that is found in it."""
+
+
+def check_provider(name: str) -> None:
+    """Refuse the name of a provider that no attempt can have, because the gateway answers 400 before it makes one.
+
+    Raises:
+        ValueError: the gateway knows no such provider.
+    """
+    if name not in known_providers():
+        raise unknown("provider", name, known_providers())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,9 @@ class Conditions:
         json: Values at paths such as `response_format.type` or `messages[0].content`; a compiled pattern is searched in
             the text there.
         predicate: A function of the attempt that says yes.
+
+    Raises:
+        ValueError: the gateway knows no such provider.
     """
 
     provider: str | None = None
@@ -94,6 +109,10 @@ class Conditions:
     messages: tuple[Frozen, ...] | None = None
     json: tuple[tuple[str, re.Pattern[str] | Frozen], ...] | None = None
     predicate: Callable[[AttemptView], object] | None = None
+
+    def __post_init__(self) -> None:
+        if self.provider is not None:
+            check_provider(self.provider)
 
     def checks(self) -> Iterator[Check]:
         """The conditions one by one, the cheap ones first."""

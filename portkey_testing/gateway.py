@@ -13,6 +13,7 @@ from portkey_testing._blocks import block
 from portkey_testing._engine import RULES, Edition, Engine
 from portkey_testing._guardrails import external_checks
 from portkey_testing._hosted import Integration, key_behind
+from portkey_testing._wanted import check_provider
 from portkey_testing.clock import VirtualClock
 from portkey_testing.guard import RULE as RULE_ESCAPED
 from portkey_testing.guard import Guard, guards_on_watch, host_patterns, watching
@@ -97,6 +98,7 @@ class FakeGateway:
         The same arguments give the same queue.
 
         Raises:
+            ValueError: the gateway knows no such provider.
             LookupError: nobody registered that virtual key or slug.
         """
         key = self._key(api_key, virtual_key, slug)
@@ -128,7 +130,7 @@ class FakeGateway:
 
         Raises:
             TypeError: a value cannot be what its condition asks for.
-            ValueError: a path of `json` is none.
+            ValueError: a path of `json` is none, or the gateway knows no such provider.
             LookupError: nobody registered that virtual key or slug.
         """
         wanted = conditions(
@@ -171,8 +173,12 @@ class FakeGateway:
             provider: The provider behind it.
             api_key: The provider's key; made up from the slug if not given.
             custom_host: Base URL in place of the provider's own.
+
+        Raises:
+            ValueError: the gateway knows no such provider.
         """
         name = key.removeprefix("@")
+        check_provider(provider)
         integration = Integration(provider, key_behind(name) if api_key is None else api_key, custom_host)
         self._engine.account.integrations[name] = integration
 
@@ -186,7 +192,12 @@ class FakeGateway:
         self._engine.account.defaults[api_key] = config
 
     def default_provider(self, provider: str) -> None:
-        """Use that provider for requests that name none."""
+        """Use that provider for requests that name none.
+
+        Raises:
+            ValueError: the gateway knows no such provider.
+        """
+        check_provider(provider)
         self.default_config({"provider": provider, "api_key": key_behind(provider)})
 
     def guardrail(self, guardrail_id: str, checks: Mapping[str, Any]) -> None:

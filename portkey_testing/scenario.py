@@ -206,14 +206,16 @@ def load(fake: FakeGateway, path: str | Path) -> None:
     for config_id, config in document.named(top.get("saved_configs"), ("saved_configs",)).items():
         fake.saved_config(config_id, document.named(config, ("saved_configs", config_id)))
     for key, provider in document.named(top.get("virtual_keys"), ("virtual_keys",)).items():
-        fake.virtual_key(key, provider=document.string(provider, ("virtual_keys", key)))
+        place: Path_ = ("virtual_keys", key)
+        document.made(place, partial(fake.virtual_key, key, provider=document.string(provider, place)))
     if top.get("default_provider") is not None:
-        fake.default_provider(document.string(top["default_provider"], ("default_provider",)))
+        place = ("default_provider",)
+        document.made(place, partial(fake.default_provider, document.string(top["default_provider"], place)))
     if top.get("chaos") is not None:
         given = document.mapping(top["chaos"], ("chaos",), ("rate", "faults", "leg"))
         document.made(("chaos",), lambda: fake.chaos(**given))
     for index, script in enumerate(document.items(top.get("scripts") or [], ("scripts",))):
-        place: Path_ = ("scripts", index)
+        place = ("scripts", index)
         fields = document.mapping(script, place, ("when", "reply", "always"))
         conditions = document.mapping(fields.get("when") or {}, (*place, "when"), _CONDITIONS)
         handle = document.made((*place, "when"), partial(_handle, fake, conditions))

@@ -124,7 +124,7 @@ def test_unused_replies_are_listed_with_their_lines() -> None:
 
     said = str(caught.value)
     assert "2 scripted replies were never used" in said
-    assert "text('never')  for provider='openai', model='gpt-*', 2 times, " in said
+    assert "text('never').times(2)  for provider='openai', model='gpt-*', 2 times, " in said
     assert f"{__file__}:" in said
     assert "fake.allow('unused_replies')" in said
 

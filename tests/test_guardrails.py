@@ -312,6 +312,30 @@ def test_a_stream_tells_of_its_guardrails_where_it_is_not_strict() -> None:
     assert "hook_results" not in strict.text
 
 
+@pytest.mark.parametrize("deny", [True, False])
+def test_a_stream_is_checked_as_if_it_said_nothing(*, deny: bool) -> None:
+    """Where that fails, the status says so and nothing else; a stream is never denied."""
+    rail = {"contains": {"operator": "any", "words": ["fine"]}, "deny": deny}
+
+    answer, _ = _ask({"output_guardrails": [rail]}, stream=True)
+
+    assert 246 == answer.status
+    assert "fine" == "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in answer.chunks)
+
+
+def test_guardrails_are_told_of_in_the_order_in_which_they_are_through() -> None:
+    """A check that does not exist is through at once; a denied request keeps the order of the config."""
+    passes = {"regexMatch": {"rule": "h"}, "id": "passes"}
+    unknown = {"nope": {}, "id": "unknown"}
+    denies = {"regexMatch": {"rule": "z"}, "id": "denies", "deny": True}
+
+    passed, _ = _ask({"input_guardrails": [passes, unknown]})
+    denied, _ = _ask({"input_guardrails": [denies, unknown]})
+
+    told = [[each["id"] for each in got.json["hook_results"]["before_request_hooks"]] for got in (passed, denied)]
+    assert [["unknown", "passes"], ["denies", "unknown"]] == told
+
+
 def test_an_answer_that_is_no_json_is_not_checked() -> None:
     """A web page passes, wrapped as always."""
     rail = {"contains": {"operator": "any", "words": ["x"]}, "deny": True, "id": "g"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,19 @@ def test_a_fake_within_another_answers_alone() -> None:
             client.chat.completions.create(model="gpt-4o", messages=messages)
 
     assert "fakes are mounted" not in str(alone.value)
+
+
+@pytest.mark.parametrize(
+    "name_it",
+    [
+        lambda fake, name: fake.provider(name),
+        lambda fake, name: fake.when(provider=name),
+        lambda fake, name: fake.virtual_key("prod", provider=name),
+        lambda fake, name: fake.default_provider(name),
+    ],
+    ids=["provider", "when", "virtual_key", "default_provider"],
+)
+def test_a_provider_that_the_gateway_does_not_know_is_refused(name_it: Callable[[FakeGateway, str], object]) -> None:
+    """No attempt could ever be for it, so the nearest is named where it was written."""
+    with pytest.raises(ValueError, match=r"no provider is called 'opena'\. Did you mean 'openai'\?"):
+        name_it(FakeGateway(), "opena")

@@ -13,7 +13,7 @@ import pytest
 from portkey_testing import FakeGateway, UnusedReplies, error, fault, native, status
 from portkey_testing._policy import Node, tree
 from portkey_testing._routing import Draw, Landed, Try, Walk, walk
-from tests.fake_support import SYNC
+from tests.fake_support import SYNC, body
 
 OPENAI = {"provider": "openai", "api_key": "K"}
 LIMITED = error("rate_limited")
@@ -252,3 +252,15 @@ def test_a_target_is_read_when_it_is_come_to() -> None:
     assert 200 == SYNC.ask(fake, config=behind).status
     assert 500 == SYNC.ask(fake, config=before).status
     assert {"status": "failure", "message": "Something went wrong"} == fake.last.response
+
+
+def test_answers_that_fail_alike_are_read_each_at_its_own_time() -> None:
+    """A message with the status of an error is a completion to the gateway, and tells when that was made."""
+    said = {"content": [{"type": "text", "text": "Sunny"}], "usage": {"input_tokens": 1, "output_tokens": 1}}
+    fake = FakeGateway(edition="open-source")
+    fake.reply(status(400, said).delayed(10), status(400, said))
+
+    first, second = SYNC.ask_all(fake, [body(), body()], provider="anthropic")
+
+    assert [400, 400] == [first.status, second.status]
+    assert 10 == second.json["created"] - first.json["created"]

@@ -132,6 +132,9 @@ REPLY = f"{ONE}scripts:\n- reply:\n  - "
         (f"{ONE}saved_configs: {{a: 5}}\n", 2, "saved_configs.a", "a mapping is wanted"),
         (f"{ONE}virtual_keys:\n  a: {{provider: openai}}\n", 3, "virtual_keys.a", "a string is wanted"),
         (f"{ONE}default_provider: 5\n", 2, "default_provider", "a string is wanted"),
+        (f"{ONE}default_provider: opena\n", 2, "default_provider", "Did you mean 'openai'?"),
+        (f"{ONE}virtual_keys:\n  a: opena\n", 3, "virtual_keys.a", "Did you mean 'openai'?"),
+        (f"{ONE}scripts:\n- when: {{provider: opena}}\n  reply: [a]\n", 3, "scripts[0].when", "Did you mean 'openai'?"),
         (f"{ONE}chaos: {{rate: 0.1, faults: refused}}\n", 2, "chaos", "names in a list"),
         (f"{ONE}scripts:\n- when: {{turn: two}}\n  reply: [a]\n", 3, "scripts[0].when", "a number from 1 on"),
         (f"{ONE}scripts:\n- when: {{stream: 1}}\n  reply: [a]\n", 3, "scripts[0].when", "True or False"),
@@ -194,7 +197,7 @@ def test_every_kind_of_reply_can_be_written(tmp_path: Path) -> None:
     fake.load(tmp_path / "scenario.yaml")
 
     left = fake.leftovers or ""
-    for written in ("choices(text('one'), text('two'))", "audio('Hi')", "text('ab')"):
+    for written in ("choices(text('one'), text('two').finished('length'))", "audio('Hi')", "text('ab')"):
         assert written in left
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from portkey_testing import _synth
+from portkey_testing import _javascript, _synth
 from portkey_testing._dialects import anthropic_request
 from portkey_testing._dialects.base import (
     Stamps,
@@ -105,7 +105,7 @@ class AnthropicDialect(_Speaker):
         headers = anthropic_headers(target, params, client)
         return upstream(url, headers, anthropic_request.body(params), target=target, client=client)
 
-    def client_json(self, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
+    def client_json(self, status: int, body: Any, *, strict: bool, created: int) -> Any:
         if not isinstance(body, Mapping | list):
             raise UnmappableError("a bare value is no message")
         if not isinstance(body, Mapping):
@@ -114,7 +114,7 @@ class AnthropicDialect(_Speaker):
             return error("anthropic", body["error"], only=("type",))
         if "content" not in body:
             return invalid("anthropic", compact(body))
-        return _completion(body, strict=strict, stamps=stamps)
+        return _completion(body, strict=strict, created=created)
 
     def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
         translation = _StreamTranslation(stamps, strict=strict)
@@ -160,7 +160,7 @@ class AnthropicMessagesDialect(_Speaker):
         headers = anthropic_headers(target, params, client)
         return upstream(url, headers, self._table.body(params), target=target, client=client)
 
-    def client_json(self, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
+    def client_json(self, status: int, body: Any, *, strict: bool, created: int) -> Any:
         if not isinstance(body, Mapping | list):
             raise UnmappableError("a bare value is no message")
         if status != 200 and "error" in body and isinstance(body, Mapping):
@@ -195,27 +195,28 @@ def anthropic_headers(target: Target, params: Mapping[str, Any], client: Gateway
     return {"x-api-key": key or "", **settings}
 
 
-def _completion(body: Mapping[str, Any], *, strict: bool, stamps: Stamps) -> dict[str, Any]:
+def _completion(body: Mapping[str, Any], *, strict: bool, created: int) -> dict[str, Any]:
     """A message as a chat completion."""
     blocks, usage = body["content"], body.get("usage")
     if not isinstance(blocks, list) or not isinstance(usage, Mapping):
         raise UnmappableError("a message without content blocks or usage")
     try:
-        text = "".join(block["text"] for block in blocks if block.get("type") == "text")
-        calls = [_client_call(block) for block in blocks if block.get("type") == "tool_use"]
+        text = "".join(_javascript.text(block.get("text", MISSING)) for block in blocks if _kind(block) == "text")
+        calls = [_client_call(block) for block in blocks if _kind(block) == "tool_use"]
     except (KeyError, TypeError, AttributeError) as cause:
         raise UnmappableError("these are no content blocks") from cause
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if not strict:
-        message["content_blocks"] = [block for block in blocks if block.get("type") != "tool_use"]
+        message["content_blocks"] = [block for block in blocks if _kind(block) != "tool_use"]
     if calls:
         message["tool_calls"] = calls
     prompt, completion = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-    read, created = (usage.get(name) or 0 for name in _CACHED)
+    read, written = (usage.get(name) or 0 for name in _CACHED)
+    total = (prompt or 0) + (completion or 0) + read + written
     return {
         **present(id=body.get("id", MISSING)),
         "object": "chat.completion",
-        "created": stamps.created,
+        "created": created,
         **present(model=body.get("model", MISSING)),
         "provider": "anthropic",
         "choices": [
@@ -229,7 +230,7 @@ def _completion(body: Mapping[str, Any], *, strict: bool, stamps: Stamps) -> dic
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
-            "total_tokens": prompt + completion + read + created,
+            "total_tokens": total,
             "prompt_tokens_details": {"cached_tokens": read},
             **_cache_counts(usage),
         },
@@ -241,9 +242,15 @@ def _cache_counts(usage: Mapping[str, Any]) -> dict[str, Any]:
     return {name: usage[name] for name in _CACHED if name in usage} if any(map(usage.get, _CACHED)) else {}
 
 
+def _kind(block: Any) -> Any:
+    return _javascript.field(block, "type")
+
+
 def _client_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    function = {"name": block.get("name"), "arguments": compact(block.get("input"))}
-    return {"id": block.get("id"), "type": "function", "function": function}
+    function = present(name=block.get("name", MISSING))
+    if "input" in block:
+        function["arguments"] = compact(block["input"])
+    return {**present(id=block.get("id", MISSING)), "type": "function", "function": function}
 
 
 class _StreamTranslation:

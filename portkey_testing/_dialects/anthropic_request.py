@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from portkey_testing._dialects.base import UnmappableError, bounded
+from portkey_testing import _javascript
+from portkey_testing._dialects.base import UnmappableError, bounded, present
 from portkey_testing._dialects.tables import DEFAULT_MODEL
+from portkey_testing._javascript import MISSING
 
 _MODEL_IF_MISSING: Final = "claude-2.1"
 _SYSTEM_ROLES: Final = ("system", "developer")
@@ -33,7 +35,10 @@ def _body(params: Mapping[str, Any]) -> dict[str, Any]:
         sent["model"] = _MODEL_IF_MISSING
     if "messages" in params:
         # What is no message has neither role nor content.
-        messages = [message if isinstance(message, Mapping) else {} for message in params["messages"] or []]
+        given = params["messages"] or []
+        if not isinstance(given, list):
+            raise TypeError("messages are no list")
+        messages = [message if isinstance(message, Mapping) else {} for message in given]
         sent["messages"] = [_message(message) for message in messages if message.get("role") not in _SYSTEM_ROLES]
         system = [message for message in messages if message.get("role") in _SYSTEM_ROLES]
         sent["system"] = [block for message in system for block in _system_blocks(message)]
@@ -65,9 +70,9 @@ def _system_blocks(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     content = message.get("content")
     if isinstance(content, str):
         yield {**_cached(message), "type": "text", "text": content}
-    elif content and content[0].get("text"):
+    elif isinstance(content, list) and content[0].get("text"):
         for part in content:
-            yield {"type": "text", "text": part.get("text"), **_cached(part)}
+            yield {"type": "text", **present(text=part.get("text", MISSING)), **_cached(part)}
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,14 +95,14 @@ def _assistant_blocks(message: Mapping[str, Any]) -> list[Any]:
     said = message.get("content") if blocks is None else blocks
     if isinstance(said, str):
         return [{"type": "text", "text": said}] if said else []
-    return [part for part in said or () if part.get("type") != "tool_use"]
+    return [part for part in said or () if _javascript.field(part, "type") != "tool_use"]
 
 
-def _user_blocks(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _user_blocks(part: Any) -> Iterator[dict[str, Any]]:
     """A part of a user's message; what is neither text, image nor file is dropped."""
-    match part.get("type"):
+    match _javascript.field(part, "type"):
         case "text":
-            yield {"type": "text", "text": part.get("text"), **_cached(part)}
+            yield {"type": "text", **present(text=part.get("text", MISSING)), **_cached(part)}
         case "image_url":
             image = part.get("image_url")
             url = image.get("url") if isinstance(image, Mapping) else None
@@ -145,7 +150,8 @@ def _tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
 def _tools(tool: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     function = tool.get("function")
     if function:
-        schema = function.get("parameters") or {}
+        given = function.get("parameters")
+        schema = given if isinstance(given, Mapping) else {}
         extras = {name: function[name] for name in _TOOL_EXTRAS if function.get(name)}
         if "defer_loading" in function:
             extras["defer_loading"] = function["defer_loading"]
@@ -174,8 +180,10 @@ def _tool_choice(choice: Any) -> dict[str, Any] | None:
             return {"type": "any"}
         case "auto" | "none":
             return {"type": choice}
-        case Mapping() if choice:
-            return {"type": "tool", "name": choice["function"].get("name")}
+        case list():
+            raise TypeError("a list names no function")
+        case Mapping():
+            return {"type": "tool", **present(name=choice["function"].get("name", MISSING))}
         case _:
             return None
 

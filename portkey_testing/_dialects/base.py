@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic_core import to_json
 
+from portkey_testing import _javascript
 from portkey_testing._javascript import MISSING
 from portkey_testing._policy import Target
 from portkey_testing.journal import UpstreamRequest
@@ -148,8 +149,8 @@ class Dialect(Protocol):
         """The answer as the provider's events, one in each frame."""
         ...
 
-    def client_json(self, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
-        """What the gateway makes of the provider's JSON.
+    def client_json(self, status: int, body: Any, *, strict: bool, created: int) -> Any:
+        """What the gateway makes of the provider's JSON at `created` seconds since 1970; it changes nothing in it.
 
         Raises:
             UnmappableError: it fails on it.
@@ -209,7 +210,7 @@ def error(provider: str, details: Any, *, only: tuple[str, ...] = ("type", "para
     given = details if isinstance(details, dict) else {}
     message = given.get("message", "undefined")
     fields = {name: given.get(name) if name in only else None for name in ("type", "param", "code")}
-    said = f"{provider} error: {'null' if message is None else message}"
+    said = f"{provider} error: {_javascript.text(message)}"
     return {"error": {"message": said, **fields}, "provider": provider}
 
 

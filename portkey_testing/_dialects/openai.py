@@ -70,9 +70,9 @@ class OpenAIDialect:
     def stream(self, answer: Answer, params: Mapping[str, Any], stamps: Stamps) -> Iterator[Frame | Cut]:
         return _openai_answers.stream(answer, params, stamps, _model(params))
 
-    def client_json(self, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
+    def client_json(self, status: int, body: Any, *, strict: bool, created: int) -> Any:
         if self._reply is not None:
-            return self._reply(status, _object(body), openai_like.How(strict, stamps.created))
+            return self._reply(status, _object(body), openai_like.How(strict, created))
         if status != 200 and "error" in _object(body):
             return error(self._provider, body["error"])
         if self._provider == "openai" and self._endpoint not in _NAMED:

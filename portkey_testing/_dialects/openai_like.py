@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from portkey_testing._dialects.base import UnmappableError, error, finish_reason, invalid, present
 from portkey_testing._encode import compact
-from portkey_testing._javascript import MISSING
+from portkey_testing._javascript import MISSING, truthy
 
 _ENVELOPE: Final = ("id", "object", "created", "model")
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -147,12 +147,12 @@ def _groq_chunk(chunk: Any, _how: How) -> Any:
         "logprobs": None,
         "finish_reason": first.get("finish_reason") or None,
     }
-    usage = {"usage": _counts(chunk["usage"])} if chunk.get("usage") else {}
+    usage = {"usage": _counts(chunk["usage"])} if truthy(chunk.get("usage")) else {}
     return {**envelope, "choices": [said] if choices else [], **usage}
 
 
 def _mistral_chunk(chunk: Any, how: How) -> Any:
-    usage = {"usage": chunk["usage"]} if chunk.get("usage") else {}
+    usage = {"usage": chunk["usage"]} if truthy(chunk.get("usage")) else {}
     return {
         **_kept(chunk, *_ENVELOPE),
         "provider": "mistral-ai",
@@ -184,12 +184,14 @@ def _openrouter_chunk(chunk: Any, how: How) -> Any:
         **_kept(chunk, *_ENVELOPE),
         "provider": "openrouter",
         "choices": [{**_kept(first, "index"), "delta": said, **_kept(first, "finish_reason")}],
-        **({"usage": chunk["usage"]} if chunk.get("usage") else {}),
+        **({"usage": chunk["usage"]} if truthy(chunk.get("usage")) else {}),
     }
 
 
 def _together_chunk(chunk: Any, how: How) -> Any:
-    choices: Sequence[Mapping[str, Any]] = chunk["choices"]
+    choices: Sequence[Mapping[str, Any]] | None = chunk["choices"]
+    if choices is None:
+        raise UnmappableError("the chunk has no choices")
     first: Mapping[str, Any] = choices[0] if choices else {}
     reason = first.get("finish_reason")
     return {
@@ -199,7 +201,7 @@ def _together_chunk(chunk: Any, how: How) -> Any:
         "provider": "together-ai",
         "choices": [
             {
-                "delta": _kept(first.get("delta") or {}, "content"),
+                "delta": _kept(first["delta"], "content") if choices else {},
                 "index": 0,
                 "finish_reason": finish_reason(reason, strict=how.strict) if reason else None,
             }

@@ -49,7 +49,7 @@ class ProxyDialect:
     def stream(self, answer: Answer, params: Mapping[str, Any], stamps: Stamps) -> Iterator[Frame | Cut]:
         raise ValueError(f"a chat completion is no answer to a {PROXY} request")
 
-    def client_json(self, status: int, body: Any, *, strict: bool, stamps: Stamps) -> Any:
+    def client_json(self, status: int, body: Any, *, strict: bool, created: int) -> Any:
         return body
 
     def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from portkey_testing._dialects.base import bounded
+from portkey_testing._dialects.base import UnmappableError, bounded
 from portkey_testing._javascript import MISSING
 
 DEFAULT_MODEL: Final = "portkey-default"
@@ -104,8 +104,10 @@ def _value(name: str, rule: Mapping[str, Any], params: Mapping[str, Any]) -> Any
 
 def _developer_to_system(params: Mapping[str, Any]) -> Any:
     messages = params["messages"]
-    if not isinstance(messages, list):
-        return MISSING if messages is None else messages
+    if messages is None:
+        return MISSING
+    if not isinstance(messages, list) or None in messages:
+        raise UnmappableError("the messages are no list of messages")
     return [
         {**message, "role": "system"}
         if isinstance(message, Mapping) and message.get("role") == "developer"

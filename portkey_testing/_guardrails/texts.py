@@ -216,7 +216,7 @@ def ends_with(subject: Subject, params: Params) -> Finding:
     suffix, negated = params.get("suffix"), negation(params)
     if not suffix:
         raise CheckError("Missing or empty suffix")
-    ends = text.endswith((suffix, f"{suffix}."))
+    ends = text.endswith((str(suffix), f"{suffix}."))
     verdict = not ends if negated else ends
     period = " (including trailing period)" if text.endswith(f"{suffix}.") else ""
     said = {

@@ -76,6 +76,8 @@ def answers() -> Iterator[Scenario]:
         {"error": None},
         {"error": "text"},
         {"error": {"message": "m", "type": "t", "code": "c"}},
+        {"error": {"message": {"a": 1}}},
+        {"content": [5, {"type": "text"}, {"type": "tool_use", "name": "f"}], "usage": {"input_tokens": None}},
         {"message": "m", "code": 5},
         {"choices": None},
         {"choices": [{}]},
@@ -92,6 +94,8 @@ def streams() -> Iterator[Scenario]:
         ({"data": CHUNK}, {"data": LAST}, {"data": "[DONE]"}),
         ({"data": {"choices": []}},),
         ({"data": {"id": "x"}},),
+        ({"data": {**CHUNK, "usage": {}}}, {"data": {"id": "c", "choices": [{"delta": None}]}}, {"data": CHUNK}),
+        ({"data": CHUNK}, {"data": {"id": "c", "choices": None}}, {"data": CHUNK}),
         (": comment\n\n", {"data": CHUNK}),
         ("data: {bad\n\n", {"data": CHUNK}),
         ("data: a", "\n\n\n\ndata: b\n"),
@@ -120,6 +124,10 @@ def requests() -> Iterator[Scenario]:
         {"messages": [HELLO, {"role": "tool", "tool_call_id": "c", "content": "r"}]},
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]},
         {"messages": None},
+        {"messages": [{"role": "user", "content": ["a", {"type": "text"}]}, {"role": "assistant", "content": ["b"]}]},
+        {"messages": [{"role": "system", "content": []}, HELLO]},
+        {"tool_choice": {}},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": "x"}}]},
     )
     for provider, more in product((*PROVIDERS, "anthropic"), fields):
         step = {"kind": "anthropic" if provider == "anthropic" else "openai", "text": "hi"}
@@ -140,6 +148,7 @@ def conditions() -> Iterator[Scenario]:
         {"metadata.a": ["x"]},
         {"metadata.zz": {"$in": [None]}},
         {"metadata.a": {"$regex": "("}},
+        {"$and": [1]},
     )
     metadata = {"x-portkey-metadata": json.dumps({"a": "1", "b": 3, "l": [1, 2], "t": True})}
     for query in queries:
@@ -165,6 +174,8 @@ def configs() -> Iterator[Scenario]:
         {"input_mutators": 5},
         {"name": 5, "virtual_key": 5},
         {"options": [1]},
+        {"input_guardrails": [{"contains": None}]},
+        {"overrideParams": {"temperature": 1, "max_tokens": 2}},
     )
     for change in changes:
         yield _asked(None, {**_target(), **change})
@@ -201,6 +212,34 @@ def guardrails() -> Iterator[Scenario]:
         yield _asked({"kind": "openai", "text": text}, _target(output_guardrails=[rail]))
 
 
+def hooks() -> Iterator[Scenario]:
+    """How several checks and guardrails come together, and what they do to streams."""
+    passes = {"regexMatch": {"rule": "h"}}
+    fails = {"wordCount": {"minWords": 9, "maxWords": 9}}
+    unknown: dict[str, Any] = {"nope": {}}
+    feedback = {"on_fail": {"feedback": {"value": 1, "metadata": {"user_id": "u"}}}}
+    spelt = {"type": "guardrail", "checks": [{"id": "default.contains", "parameters": {"words": ["h"]}}]}
+    rails: tuple[list[dict[str, Any]], ...] = (
+        [{**passes, "id": "a"}, {**unknown, "id": "b"}],
+        [{**fails, "id": "a", "sequential": True}, {**unknown, "id": "b"}, {**passes, "id": "c"}],
+        [{**passes, **unknown, "id": "a"}, {**unknown, "id": "b", "sequential": True}, {"id": "c"}],
+        [{**fails, "id": "a", "deny": True}, {**unknown, "id": "b"}],
+        [{**fails, "id": "a", **feedback}],
+    )
+    for given, stage in product(rails, ("input", "output")):
+        yield _asked(None, {**_target(), f"{stage}_guardrails": given})
+        yield _asked(None, {**_target(), f"{stage}Guardrails": given})
+    raw: tuple[dict[str, Any], ...] = (spelt, {**spelt, "id": None}, {**spelt, "type": None}, {"checks": []})
+    for each in (*raw, {**spelt, **feedback}):
+        yield _asked(None, _target(before_request_hooks=[each], after_request_hooks=[each]))
+    yield _asked(None, _target(input_guardrails=[{**fails, "deny": True}]), path="/v1/messages")
+    for deny, provider, strict in product((True, False), ("openai", "groq", "anthropic"), (True, False)):
+        step = {"kind": "anthropic_sse" if provider == "anthropic" else "openai_sse"}
+        config = _target(provider, output_guardrails=[{**fails, "deny": deny}], strict_open_ai_compliance=strict)
+        yield _asked(step, config, {**BODY, "stream": True})
+        yield _asked(step, {**config, "retry": {"attempts": 1, "on_status_codes": [246]}}, {**BODY, "stream": True})
+
+
 def routes() -> Iterator[Scenario]:
     """Where other requests go."""
     paths: tuple[tuple[str, str, Any], ...] = (
@@ -219,13 +258,13 @@ def routes() -> Iterator[Scenario]:
         ("POST", "/v1/proxy/v1/x", {"a": 1}),
         ("POST", "/v1", {}),
     )
-    for (method, path, body), provider, status in product(paths, ("openai", "anthropic"), (200, 400)):
+    for (method, path, body), provider, status in product(paths, ("openai", "anthropic"), (200, 204, 400)):
         yield _asked(_json(status, ERROR), _target(provider), body, method=method, path=path)
 
 
 FAMILIES: Final[Mapping[str, Callable[[], Iterator[Scenario]]]] = {
     family.__name__: family
-    for family in (statuses, answers, streams, requests, conditions, configs, guardrails, routes)
+    for family in (statuses, answers, streams, requests, conditions, configs, guardrails, hooks, routes)
 }
 
 
