@@ -12,6 +12,10 @@ from tests.pages import PAGES, Page
 pytest_plugins = ["pytester"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "once: takes long, and is alike on every Python: run on the default one only")
+
+
 def pytest_report_header() -> str:
     """The versions a failure may depend on."""
     return ", ".join(f"{name} {version(name)}" for name in ("httpx", "httpx2", "pydantic", "respx"))

@@ -55,15 +55,16 @@ class Chaos:
         names: The failures it chooses from.
         leg: Where it strikes.
         seed: What the choice is drawn from.
+        number: Which chaos of its fake it is, from 1: each has draws of its own.
     """
 
-    def __init__(self, rate: float, names: Iterable[str], leg: Leg, seed: int) -> None:
+    def __init__(self, rate: float, names: Iterable[str], leg: Leg, seed: int, *, number: int = 1) -> None:
         self.rate = rate
         self.names = tuple(names)
         self.leg = leg
         self.seed = seed
         self._replies = tuple(failure(name) for name in self.names)
-        self._random = Random(f"{seed}-chaos-{leg}")
+        self._random = Random(f"{seed}-chaos-{number}-{leg}")
         self.struck = 0
 
     def strike(self) -> Reply | None:
@@ -85,8 +86,8 @@ class Chaos:
         )
 
 
-def make_chaos(*, rate: float, names: Iterable[str] | None, leg: str, seed: int) -> Chaos:
-    """Chaos as a test asks for it.
+def make_chaos(*, rate: float, names: Iterable[str] | None, leg: str, seed: int, number: int = 1) -> Chaos:
+    """Chaos as a test asks for it, see `Chaos`.
 
     Raises:
         ValueError: the rate is no share, the leg is none, or there is no failure of a name.
@@ -98,7 +99,7 @@ def make_chaos(*, rate: float, names: Iterable[str] | None, leg: str, seed: int)
     chosen = PASSING if names is None else tuple(names)
     if not chosen:
         raise ValueError("chaos(faults=...) takes at least one name")
-    return Chaos(rate, chosen, _leg(leg), seed)
+    return Chaos(rate, chosen, _leg(leg), seed, number=number)
 
 
 def failure(name: str) -> Reply:

@@ -254,7 +254,8 @@ class FakeGateway:
         """
         from portkey_testing.chaos import make_chaos
 
-        self._engine.chaos.append(make_chaos(rate=rate, names=faults, leg=leg, seed=self.seed))
+        already = self._engine.chaos
+        already.append(make_chaos(rate=rate, names=faults, leg=leg, seed=self.seed, number=len(already) + 1))
 
     def load(self, path: str | Path) -> None:
         """Script what a scenario file says, see `portkey_testing.scenario`.

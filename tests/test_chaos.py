@@ -13,11 +13,12 @@ from portkey_testing.replies import Reply
 from tests.fake_support import SYNC, body
 
 
-def outcomes(seed: int, **options: Any) -> list[object]:
-    """The statuses of thirty calls, or what they raised."""
+def outcomes(seed: int, *more: dict[str, Any], **options: Any) -> list[object]:
+    """The statuses of thirty calls, or what they raised; `more` is the chaos that was asked for before."""
     fake = FakeGateway(seed=seed)
     fake.always("fine")
-    fake.chaos(**options)
+    for each in (*more, options):
+        fake.chaos(**each)
     found: list[object] = []
     for _ in range(30):
         try:
@@ -32,6 +33,11 @@ def test_chaos_comes_from_the_seed(leg: str) -> None:
     """The same seed brings the same failures, another one others."""
     assert outcomes(1, rate=0.5, leg=leg) == outcomes(1, rate=0.5, leg=leg)
     assert outcomes(1, rate=0.5, leg=leg) != outcomes(2, rate=0.5, leg=leg)
+
+
+def test_each_chaos_has_draws_of_its_own() -> None:
+    """Two on one leg do not strike in step."""
+    assert outcomes(1, rate=0.5) != outcomes(1, {"rate": 0.0}, rate=0.5)
 
 
 @pytest.mark.parametrize(("rate", "fine"), [(0.0, 30), (1.0, 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -43,6 +44,16 @@ def server(fake: FakeGateway) -> Iterator[Server]:
     """It, on a port."""
     with fake.serve(time_scale=0) as running:
         yield running
+
+
+def test_the_loops_of_the_process_stay_as_they_were(server: Server) -> None:
+    """Whatever loop the server runs on, a test beside it gets the one that it would have got."""
+
+    async def loop_of_a_test() -> str:
+        return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+    with connected(server):
+        assert "asyncio" == asyncio.run(loop_of_a_test())
 
 
 @contextmanager

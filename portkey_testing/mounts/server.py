@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import anyio
@@ -154,8 +156,7 @@ def running(make_app: Callable[[Connections], App], *, host: str, port: int) -> 
         )
     )
     # A daemon, so that a process whose end leaves the block open ends all the same.
-    run = partial(server.run, sockets=[listener])
-    thread = threading.Thread(target=run, name="portkey-testing-server", daemon=True)
+    thread = threading.Thread(target=_run, args=(server, listener), name="portkey-testing-server", daemon=True)
     thread.start()
     try:
         if not server.ready.wait(START_TIMEOUT_S):
@@ -208,6 +209,20 @@ class _Uvicorn(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()  # to whoever does not read what was sent
         await asyncio.sleep(0)
+
+
+def _run(server: _Uvicorn, listener: socket.socket) -> None:
+    """Run the server to its end on a loop of its own: uvicorn below 0.36 would change those of the whole process."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(server.serve(sockets=[listener]))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """That of uvloop, which there is none of on Windows; None is asyncio's own."""
+    if find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
+    return factory
 
 
 def _protocol(connections: _Connections) -> type[asyncio.Protocol]:

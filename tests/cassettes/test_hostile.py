@@ -154,7 +154,9 @@ def test_a_bad_file_is_a_typed_error_that_names_it(tmp_path: Path, case: str) ->
     assert before == path.read_bytes()
 
 
-@pytest.mark.parametrize("case", REPLAYS)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.once] if case.startswith("huge-") else []) for case in REPLAYS]
+)
 def test_an_odd_but_good_file_replays(tmp_path: Path, case: str) -> None:
     """What is only unusual gives the bytes that were recorded, in bounded time."""
     path = tmp_path / "x.yaml"
@@ -471,6 +473,7 @@ def test_a_kill_leaves_only_whole_interactions(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.glob("*.yaml"))
 
 
+@pytest.mark.once
 def test_two_processes_lose_nothing(tmp_path: Path) -> None:
     """two-processes-same-file: every interaction of both is in the file, once."""
     path = tmp_path / "x.yaml"

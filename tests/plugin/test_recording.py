@@ -61,6 +61,7 @@ def test_the_credentials_stay_the_clients(run: Run, gateway: TinyGateway) -> Non
     assert {"k"} == {headers["x-portkey-api-key"] for _, headers in gateway.requests}
 
 
+@pytest.mark.once
 def test_workers_that_record_one_file_lose_nothing(run: Run, pytester: pytest.Pytester, gateway: TinyGateway) -> None:
     """Two processes of one run rewrite one cassette together: what both recorded is in it, what was there is not."""
     options = ("--portkey-record=rewrite", f"--portkey-gateway={gateway.url}", "-n", "2", "--dist", "load")
@@ -141,6 +142,7 @@ def _checked(*options: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])
 def test_what_no_test_plays_is_found(
     pytester: pytest.Pytester, gateway: TinyGateway, monkeypatch: pytest.MonkeyPatch, run: Run, workers: tuple[str, ...]
@@ -165,6 +167,7 @@ def test_what_no_test_plays_is_found(
     )
 
 
+@pytest.mark.once
 def test_a_run_of_some_tests_raises_no_false_alarm(pytester: pytest.Pytester, gateway: TinyGateway, run: Run) -> None:
     """What was left out by -k, by a path or by stopping early is not taken for unused."""
     pytester.makepyfile(test_app=HEAD + MARKED)
@@ -182,6 +185,7 @@ def test_a_run_of_some_tests_raises_no_false_alarm(pytester: pytest.Pytester, ga
     assert "run of all tests" in before[1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mode", ["once", "all"])
 def test_recordings_of_workers_with_files_of_their_own_travel_home(
     run: Run, pytester: pytest.Pytester, gateway: TinyGateway, monkeypatch: pytest.MonkeyPatch, mode: str
