@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import ssl
 import threading
-from collections.abc import AsyncGenerator
+import weakref
+from collections.abc import AsyncGenerator, Callable
 from functools import cache, partial
 from typing import Any, Final
 
@@ -78,28 +79,33 @@ class OwnClient:
         self.is_closed = False
         self._client: httpx.Client | None = None
         self._process = 0
+        self._end: Callable[[], object] | None = None
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send; by any number of threads at a time."""
         client, process = self._client, os.getpid()
         if client is None or self._process != process:
-            context = shared_context()
             with _lock:
                 if self._client is None or self._process != process:
-                    self._client, self._process = httpx.Client(verify=context, limits=LIMITS), process
+                    self._client, self._process = httpx.Client(verify=_context(), limits=LIMITS), process
+                    # Held there, the client is never garbage together with its sockets, which might go first and warn.
+                    self._end = weakref.finalize(self, _close_in, process, self._client)
                 client = self._client
         response = client.send(request, **options)
         response.extensions[_HELD] = self
         return response
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. Those of a client that nobody closed are closed when it goes."""
         self.is_closed = True
-        if self._client is not None and self._process == os.getpid():
-            self._client.close()
+        if self._end is not None:
+            self._end()
 
-    def __del__(self) -> None:
-        self.close()  # the sockets of a client that nobody closed go with it, without a warning
+
+def _close_in(process: int, client: httpx.Client) -> None:
+    """Close a client in the process that made it: in a forked one that would end the connections of the parent."""
+    if process == os.getpid():
+        client.close()
 
 
 class OwnAsyncClient:
