@@ -49,7 +49,7 @@ from .types import NOT_GIVEN, ChatCompletionChunk, ChatCompletions, NotGiven, Pa
 
 if TYPE_CHECKING:
     from ._events import AsyncEventStream, EventStream
-    from .config import Cache, Condition, Config, Retry, Strategy, Target
+    from .config import Cache, CircuitBreaker, Condition, Config, Retry, Sticky, Strategy, Target
 
 __version__ = VERSION
 
@@ -75,6 +75,7 @@ __all__ = [
     "ChatCompletionChunk",
     "ChatCompletions",
     "ChatCompletionsMessages",
+    "CircuitBreaker",
     "Completions",
     "Condition",
     "Config",
@@ -102,6 +103,7 @@ __all__ = [
     "RedirectError",
     "Retry",
     "RetryPolicy",
+    "Sticky",
     "Strategy",
     "Stream",
     "StreamConnectionError",
@@ -121,10 +123,12 @@ __all__ = [
 _LAZY = {
     "AsyncEventStream": "_events",
     "Cache": "config",
+    "CircuitBreaker": "config",
     "Condition": "config",
     "Config": "config",
     "EventStream": "_events",
     "Retry": "config",
+    "Sticky": "config",
     "Strategy": "config",
     "Target": "config",
 }

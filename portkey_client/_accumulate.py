@@ -88,7 +88,8 @@ def _finished(index: int, so_far: Mapping[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None, **(choice.pop("delta", None) or {})}
     for call in message.get("tool_calls") or ():
         call.pop("index", None)
-        call["function"] = {"name": "", "arguments": "", **(call.get("function") or {})}
+        if call.get("type") != "custom":  # OpenAI's custom tools have an input instead
+            call["function"] = {"name": "", "arguments": "", **(call.get("function") or {})}
     if message.get("function_call") is not None:
         message["function_call"] = {"name": "", "arguments": "", **message["function_call"]}
     return {**choice, "message": message}
@@ -127,21 +128,35 @@ def _fold(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
         if value is None:
             whole.setdefault(key, None)
         elif isinstance(value, str) and key not in _WHOLE and key != "finish_reason":
-            if not isinstance(known, _Pieces):
-                whole[key] = _Pieces([value])
-            else:
+            if isinstance(known, _Pieces):
                 known.grow(value)
+            elif key == "content" and isinstance(known, list):
+                _fold_text(known, value)
+            else:
+                whole[key] = _Pieces([value])
         elif isinstance(value, Mapping):
             if not isinstance(known, dict):
                 known = whole[key] = {}
             _fold(known, value)
         elif isinstance(value, list):
             if not isinstance(known, list) or isinstance(known, _Pieces):
+                text = "".join(known) if isinstance(known, _Pieces) and key == "content" else ""
                 known = whole[key] = []
+                if text:
+                    _fold_text(known, text)
             for item in value:
                 _fold_item(known, item)
         elif value != "" or known is None:  # some servers repeat an empty id or name in every piece
             whole[key] = value
+
+
+def _fold_text(parts: list[Any], text: str) -> None:
+    """Add text to content in parts: Mistral's reasoning models think in parts and then answer in plain text."""
+    last = parts[-1] if parts else None
+    if isinstance(last, dict) and last.get("type") == "text":
+        _fold(last, {"text": text})
+    elif text:
+        _fold_item(parts, {"type": "text", "text": text})
 
 
 def _fold_item(items: list[Any], item: Any) -> None:

@@ -21,8 +21,7 @@ from ._call import (
     update_body,
 )
 from ._messages import AsyncChatCompletionsMessages
-from ._parse import FormatT, parsed_completion
-from ._parse import response_format as format_parameter
+from ._parse import FormatT, parsed_completion, read_format
 from ._request import chat_body
 from ._streams import AsyncStream
 from .types import (
@@ -154,10 +153,10 @@ class AsyncCompletions:
     ) -> ChatCompletions | AsyncStream[ChatCompletionChunk]:
         """Create a chat completion, see `Completions.create`; a stream is awaited first, then looped over."""
         named = {
-            "model": model, "messages": messages, "stream": stream, "temperature": temperature,
-            "max_tokens": max_tokens, "top_p": top_p, "audio": audio, "max_completion_tokens": max_completion_tokens,
-            "metadata": metadata, "modalities": modalities, "prediction": prediction,
-            "reasoning_effort": reasoning_effort, "store": store,
+            "messages": messages, "model": model, "audio": audio, "max_completion_tokens": max_completion_tokens,
+            "max_tokens": max_tokens, "metadata": metadata, "modalities": modalities, "prediction": prediction,
+            "reasoning_effort": reasoning_effort, "store": store, "stream": stream, "temperature": temperature,
+            "top_p": top_p,
         }  # fmt: skip
         body = chat_body(named, extra_body, params)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
@@ -165,6 +164,7 @@ class AsyncCompletions:
             return await self._client.open_stream(body, options)
         return await self._client.request("POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body, options)
 
+    @overload
     async def parse(
         self,
         *,
@@ -177,12 +177,42 @@ class AsyncCompletions:
         timeout: TimeoutOption = NOT_GIVEN,
         max_retries: RetryOption = NOT_GIVEN,
         **params: Any,
-    ) -> ParsedChatCompletion[FormatT]:
+    ) -> ParsedChatCompletion[FormatT]: ...
+
+    @overload
+    async def parse(
+        self,
+        *,
+        messages: Iterable[Message],
+        response_format: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
+        model: str = "portkey-default",
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **params: Any,
+    ) -> ParsedChatCompletion[BaseModel]: ...
+
+    async def parse(
+        self,
+        *,
+        messages: Iterable[Message],
+        response_format: type[FormatT] | Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
+        model: str = "portkey-default",
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **params: Any,
+    ) -> ParsedChatCompletion[Any]:
         """As `Completions.parse`."""
-        named = {"model": model, "messages": messages, "response_format": format_parameter(response_format)}
+        kind, wanted = read_format(response_format)
+        named = {"messages": messages, "model": model, "response_format": wanted}
         body = chat_body(named, extra_body, params)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
-        parse = partial(parsed_completion, kind=response_format)
+        parse = partial(parsed_completion, kind=kind)
         return await self._client.request("POST", COMPLETIONS_PATH, parse, body, options)
 
     @overload
@@ -205,7 +235,7 @@ class AsyncCompletions:
         self,
         *,
         messages: Iterable[Message],
-        response_format: Mapping[str, Any] | NotGiven = NOT_GIVEN,
+        response_format: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
         model: str = "portkey-default",
         extra_headers: Mapping[str, str] | None = None,
         extra_query: Mapping[str, Any] | None = None,
@@ -219,7 +249,7 @@ class AsyncCompletions:
         self,
         *,
         messages: Iterable[Message],
-        response_format: type[FormatT] | Mapping[str, Any] | NotGiven = NOT_GIVEN,
+        response_format: type[FormatT] | Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
         model: str = "portkey-default",
         extra_headers: Mapping[str, str] | None = None,
         extra_query: Mapping[str, Any] | None = None,
@@ -231,9 +261,8 @@ class AsyncCompletions:
         """As `Completions.stream`, with `async with` and `async for`, and nothing to await before."""
         from ._events import AsyncEventStream  # few programs stream events
 
-        kind = response_format if isinstance(response_format, type) else None
-        wanted = response_format if kind is None else format_parameter(kind)
-        named = {"model": model, "messages": messages, "response_format": wanted, "stream": True}
+        kind, wanted = read_format(response_format)
+        named = {"messages": messages, "model": model, "response_format": wanted, "stream": True}
         body = chat_body(named, extra_body, params)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
         return AsyncEventStream(lambda: self._client.open_stream(body, options), kind)

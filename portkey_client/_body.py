@@ -11,6 +11,8 @@ from typing import Final
 
 PIECE_BYTES: Final = 256 * 1024
 """The largest piece given out at once when inflating."""
+_MEMBER: Final = b"\x1f\x8b"
+"""How each of the members begins that a gzip file is made of (RFC 1952 2.3.1); nearly all have one."""
 
 
 class BodyError(ValueError):
@@ -26,7 +28,7 @@ class BodyDecoder:
         self._coding = (content_encoding or "identity").strip().lower()
         self._inflate = None
         if self._coding in ("gzip", "x-gzip"):
-            self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            self._inflate = _gunzip()
         elif self._coding != "identity":
             raise BodyError(f"the body has content-encoding {self._coding!r}, which was not asked for")
 
@@ -41,16 +43,24 @@ class BodyDecoder:
         if inflate is None:
             yield data
             return
-        while data and not inflate.eof:
+        while data:
+            if inflate.eof:
+                if not _MEMBER.startswith(data[: len(_MEMBER)]):
+                    return  # padding
+                inflate = self._inflate = _gunzip()
             try:
                 piece = inflate.decompress(data, PIECE_BYTES)
             except zlib.error as error:
                 raise BodyError(f"the {self._coding} coding of the body is corrupt: {error}") from error
             if piece:
                 yield piece
-            data = inflate.unconsumed_tail
+            data = inflate.unconsumed_tail or inflate.unused_data
 
     def finish(self) -> None:
         """Check that the coding came to its end."""
         if self._inflate is not None and not self._inflate.eof:
             raise BodyError(f"the {self._coding} coding of the body is cut off")
+
+
+def _gunzip() -> zlib._Decompress:
+    return zlib.decompressobj(16 + zlib.MAX_WBITS)

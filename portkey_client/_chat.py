@@ -24,8 +24,7 @@ from ._call import (
     update_body,
 )
 from ._messages import ChatCompletionsMessages
-from ._parse import FormatT, parsed_completion
-from ._parse import response_format as format_parameter
+from ._parse import FormatT, parsed_completion, read_format
 from ._request import chat_body
 from ._streams import Stream
 from .types import (
@@ -186,10 +185,10 @@ class Completions:
             APIError: The call failed.
         """
         named = {
-            "model": model, "messages": messages, "stream": stream, "temperature": temperature,
-            "max_tokens": max_tokens, "top_p": top_p, "audio": audio, "max_completion_tokens": max_completion_tokens,
-            "metadata": metadata, "modalities": modalities, "prediction": prediction,
-            "reasoning_effort": reasoning_effort, "store": store,
+            "messages": messages, "model": model, "audio": audio, "max_completion_tokens": max_completion_tokens,
+            "max_tokens": max_tokens, "metadata": metadata, "modalities": modalities, "prediction": prediction,
+            "reasoning_effort": reasoning_effort, "store": store, "stream": stream, "temperature": temperature,
+            "top_p": top_p,
         }  # fmt: skip
         body = chat_body(named, extra_body, params)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
@@ -197,6 +196,7 @@ class Completions:
             return self._client.open_stream(body, options)
         return self._client.request("POST", COMPLETIONS_PATH, ChatCompletions.model_validate_json, body, options)
 
+    @overload
     def parse(
         self,
         *,
@@ -209,13 +209,43 @@ class Completions:
         timeout: TimeoutOption = NOT_GIVEN,
         max_retries: RetryOption = NOT_GIVEN,
         **params: Any,
-    ) -> ParsedChatCompletion[FormatT]:
+    ) -> ParsedChatCompletion[FormatT]: ...
+
+    @overload
+    def parse(
+        self,
+        *,
+        messages: Iterable[Message],
+        response_format: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
+        model: str = "portkey-default",
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **params: Any,
+    ) -> ParsedChatCompletion[BaseModel]: ...
+
+    def parse(
+        self,
+        *,
+        messages: Iterable[Message],
+        response_format: type[FormatT] | Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
+        model: str = "portkey-default",
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        timeout: TimeoutOption = NOT_GIVEN,
+        max_retries: RetryOption = NOT_GIVEN,
+        **params: Any,
+    ) -> ParsedChatCompletion[Any]:
         """Create a chat completion whose text is structured, and parse it.
 
         Args:
             messages: The conversation.
             response_format: The pydantic class that says what is wanted; the answer has an instance of it in
-                `choices[0].message.parsed`, None where the model refused or called a tool.
+                `choices[0].message.parsed`, None where the model refused or called a tool. A mapping is sent as it is,
+                and nothing is parsed.
             model: The model; the default leaves it to the config.
             extra_headers: As for `create`.
             extra_query: As for `create`.
@@ -230,10 +260,11 @@ class Completions:
             ContentFilterFinishReasonError: A content filter withheld it.
             APIError: The call failed, or the text is no instance of the class.
         """
-        named = {"model": model, "messages": messages, "response_format": format_parameter(response_format)}
+        kind, wanted = read_format(response_format)
+        named = {"messages": messages, "model": model, "response_format": wanted}
         body = chat_body(named, extra_body, params)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
-        parse = partial(parsed_completion, kind=response_format)
+        parse = partial(parsed_completion, kind=kind)
         return self._client.request("POST", COMPLETIONS_PATH, parse, body, options)
 
     @overload
@@ -256,7 +287,7 @@ class Completions:
         self,
         *,
         messages: Iterable[Message],
-        response_format: Mapping[str, Any] | NotGiven = NOT_GIVEN,
+        response_format: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
         model: str = "portkey-default",
         extra_headers: Mapping[str, str] | None = None,
         extra_query: Mapping[str, Any] | None = None,
@@ -270,7 +301,7 @@ class Completions:
         self,
         *,
         messages: Iterable[Message],
-        response_format: type[FormatT] | Mapping[str, Any] | NotGiven = NOT_GIVEN,
+        response_format: type[FormatT] | Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
         model: str = "portkey-default",
         extra_headers: Mapping[str, str] | None = None,
         extra_query: Mapping[str, Any] | None = None,
@@ -291,9 +322,8 @@ class Completions:
         """
         from ._events import EventStream  # few programs stream events
 
-        kind = response_format if isinstance(response_format, type) else None
-        wanted = response_format if kind is None else format_parameter(kind)
-        named = {"model": model, "messages": messages, "response_format": wanted, "stream": True}
+        kind, wanted = read_format(response_format)
+        named = {"messages": messages, "model": model, "response_format": wanted, "stream": True}
         body = chat_body(named, extra_body, params)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
         return EventStream(lambda: self._client.open_stream(body, options), kind)

@@ -45,6 +45,14 @@ HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
 _REAL_OPTIONS: Final = ("api_key", "base_url", "http_client", "timeout", "max_retries")
 _NO_AUTH: Final = httpx.Auth()
 _HTTPX_DEFAULT_TIMEOUT: Final = httpx.Timeout(5.0)
+_ELSEWHERE: Final = frozenset({
+    "admin", "analytics", "api_keys", "audio", "batches", "collections", "completions", "configs", "containers",
+    "conversations", "delete", "embeddings", "evals", "feedback", "files", "fine_tuning", "generations", "get",
+    "guardrails", "images", "integrations", "labels", "logs", "mcp_integrations", "mcp_servers", "models",
+    "moderations", "openai_client", "post", "prompts", "providers", "put", "realtime", "responses", "skills",
+    "uploads", "vector_stores", "videos", "virtual_keys", "webhooks",
+})  # fmt: skip
+"""What portkey_ai's client has beside chat completions."""
 
 
 class HTTPX2Client(Protocol):
@@ -118,7 +126,13 @@ class _Client(Generic[HttpT]):
         # The declared options are readable as attributes, given or not.
         if name in HEADER_OPTIONS or name in UNUSED_OPTIONS:
             return self.__dict__.get("options", {}).get(name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        hint = ""
+        if name in _ELSEWHERE:
+            hint = (
+                ": portkey_client has chat completions only; keep portkey_ai beside it for the rest, "
+                "or an OpenAI client with default_headers=create_headers(...)"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"

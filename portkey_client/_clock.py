@@ -65,12 +65,12 @@ class ClockSlot:
     started: float = field(default_factory=REAL_CLOCK.time)
     until: float | None = None
 
-    def begin_on(self, clock: Clock) -> None:
+    def begin_on(self, clock: Clock, now: float) -> None:
         """The call began now, on this clock."""
-        self.clock, self.started, self.until = clock, clock.time(), None
+        self.clock, self.started, self.until = clock, now, None
 
 
-def leave_clock(extensions: Mapping[str, Any], clock: Clock) -> ClockSlot | None:
+def leave_clock(extensions: Mapping[str, Any], clock: Clock, now: float) -> ClockSlot | None:
     """Tell the sender of the request with these extensions on which clock it is answered; None if it does not ask.
 
     To be called as the request arrives: on a fake's clock that is when the call began. What is returned goes on telling
@@ -80,5 +80,5 @@ def leave_clock(extensions: Mapping[str, Any], clock: Clock) -> ClockSlot | None
     if not isinstance(slot, ClockSlot):
         return None
     if slot.clock is not clock:
-        slot.begin_on(clock)
+        slot.begin_on(clock, now)
     return slot

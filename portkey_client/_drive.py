@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import httpx
 
@@ -16,9 +16,12 @@ from ._body import BodyDecoder, BodyError
 from ._exchange import MAX_BODY_BYTES, SEND_ERRORS, Body, Call, Exchange, Read, Send, Sleep
 from ._http import OwnAsyncClient, OwnClient
 from ._watch import Watch
+from .errors import ConfigurationError
 
 T = TypeVar("T")
 StreamT = TypeVar("StreamT", httpx.SyncByteStream, httpx.AsyncByteStream)
+
+_NOTHING: Final = httpx.ByteStream(b"")
 
 
 def drive(exchange: Exchange[T], client: httpx.Client | OwnClient, call: Call[Any], auth: httpx.Auth | None) -> T:
@@ -32,10 +35,12 @@ def drive(exchange: Exchange[T], client: httpx.Client | OwnClient, call: Call[An
         except StopIteration as stop:
             answer: T = stop.value
             return answer
-        outcome = error = None
+        finally:
+            outcome = error = None  # an exception holds this frame: if it held the exception, both would linger
         match effect:
             case Send():
                 try:
+                    _check_open(client)
                     token = watch.begin(request.extensions)
                     try:
                         outcome = client.send(request, stream=True, follow_redirects=False, **_auth(auth))
@@ -43,6 +48,9 @@ def drive(exchange: Exchange[T], client: httpx.Client | OwnClient, call: Call[An
                         watch.end(token)
                 except SEND_ERRORS as raised:
                     error = raised
+                except RuntimeError:  # as httpx says that its client is closed
+                    _check_open(client)
+                    raise
             case Read(response=response, seconds=seconds):
                 outcome = _read(response, seconds, watch)
             case Sleep(seconds=seconds):
@@ -62,10 +70,12 @@ async def adrive(
         except StopIteration as stop:
             answer: T = stop.value
             return answer
-        outcome = error = None
+        finally:
+            outcome = error = None  # an exception holds this frame: if it held the exception, both would linger
         match effect:
             case Send():
                 try:
+                    _check_open(client)
                     token = watch.begin(request.extensions)
                     try:
                         outcome = await client.send(request, stream=True, follow_redirects=False, **_auth(auth))
@@ -73,10 +83,19 @@ async def adrive(
                         watch.end(token)
                 except SEND_ERRORS as raised:
                     error = raised
+                except RuntimeError:  # as httpx says that its client is closed
+                    _check_open(client)
+                    raise
             case Read(response=response, seconds=seconds):
                 outcome = await _aread(response, seconds, watch)
             case Sleep(seconds=seconds):
                 await watch.clock.asleep(seconds)
+
+
+def _check_open(client: httpx.Client | httpx.AsyncClient | OwnClient | OwnAsyncClient) -> None:
+    """Raise ConfigurationError if the client was closed since the call began, by another thread or task."""
+    if client.is_closed:
+        raise ConfigurationError("the client was closed while this call was under way")
 
 
 def _auth(auth: httpx.Auth | None) -> dict[str, httpx.Auth]:
@@ -93,6 +112,7 @@ def _read(response: httpx.Response, seconds: float | None, watch: Watch) -> Body
         return reading.body(error)
     finally:
         response.close()
+        let_go(response)
     return reading.body(None)
 
 
@@ -106,7 +126,13 @@ async def _aread(response: httpx.Response, seconds: float | None, watch: Watch) 
         return reading.body(error)
     finally:
         await response.aclose()
+        let_go(response)
     return reading.body(None)
+
+
+def let_go(response: httpx.Response) -> None:
+    """Take a closed response's stream away: the two hold each other, and would wait for the garbage collector."""
+    response.stream = _NOTHING
 
 
 class _Reading:

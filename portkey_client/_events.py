@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing
 from types import TracebackType
@@ -10,7 +9,7 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ._parse import parse_contents
+from ._parse import check_whole, parse_contents
 from ._streams import AsyncStream, Stream
 from .errors import APIResponseValidationError, PortkeyError, excerpt
 from .events import (
@@ -18,12 +17,26 @@ from .events import (
     ContentDeltaEvent,
     ContentDoneEvent,
     Event,
+    LogprobsContentDeltaEvent,
+    LogprobsContentDoneEvent,
+    LogprobsRefusalDeltaEvent,
+    LogprobsRefusalDoneEvent,
     RefusalDeltaEvent,
     RefusalDoneEvent,
     ToolCallArgumentsDeltaEvent,
     ToolCallArgumentsDoneEvent,
 )
-from .types import ChatCompletionChunk, ChatCompletions, DeltaToolCall, ParsedChatCompletion, StreamChoice, set_headers
+from .types import (
+    ChatCompletionChunk,
+    ChatCompletions,
+    ChoiceLogprobs,
+    DeltaToolCall,
+    ParsedChatCompletion,
+    StreamChoice,
+    TokenLogprob,
+    json_or_none,
+    set_headers,
+)
 
 FormatT = TypeVar("FormatT", bound=BaseModel)
 
@@ -43,6 +56,8 @@ class _Choice:
     def __init__(self) -> None:
         self.content = ""
         self.refusal = ""
+        self.content_logprobs: list[TokenLogprob] = []
+        self.refusal_logprobs: list[TokenLogprob] = []
         self.tool_calls: dict[int, _ToolCall] = {}
         self.open: int | None = None  # the tool call whose arguments are arriving
 
@@ -78,12 +93,18 @@ class EventReader(Generic[FormatT]):
             yield RefusalDeltaEvent(delta.refusal, so_far.refusal, index)
         for piece in delta.tool_calls or ():
             yield from self._feed_tool_call(piece, so_far, index)
+        if choice.logprobs is not None:
+            yield from self._feed_logprobs(choice.logprobs, so_far, index)
         if choice.finish_reason is not None:
             yield from self._close_tool_call(so_far, index)
             if so_far.content:
-                yield ContentDoneEvent(so_far.content, self._parsed(choice, so_far), index)
+                yield ContentDoneEvent(so_far.content, self._parsed(so_far), index)
             if so_far.refusal:
                 yield RefusalDoneEvent(so_far.refusal, index)
+            if so_far.content_logprobs:
+                yield LogprobsContentDoneEvent(so_far.content_logprobs, index)
+            if so_far.refusal_logprobs:
+                yield LogprobsRefusalDoneEvent(so_far.refusal_logprobs, index)
 
     def _feed_tool_call(self, piece: DeltaToolCall, so_far: _Choice, choice: int) -> Iterator[Event[FormatT]]:
         index = piece.index
@@ -102,21 +123,42 @@ class EventReader(Generic[FormatT]):
                 call.arguments += delta
                 yield ToolCallArgumentsDeltaEvent(index, call.id, call.name, call.arguments, delta, choice)
 
+    def _feed_logprobs(self, logprobs: ChoiceLogprobs, so_far: _Choice, choice: int) -> Iterator[Event[FormatT]]:
+        if logprobs.content:
+            so_far.content_logprobs = [*so_far.content_logprobs, *logprobs.content]
+            yield LogprobsContentDeltaEvent(logprobs.content, so_far.content_logprobs, choice)
+        if logprobs.refusal:
+            so_far.refusal_logprobs = [*so_far.refusal_logprobs, *logprobs.refusal]
+            yield LogprobsRefusalDeltaEvent(logprobs.refusal, so_far.refusal_logprobs, choice)
+
     def _close_tool_call(self, so_far: _Choice, choice: int) -> Iterator[Event[FormatT]]:
         index, so_far.open = so_far.open, None
         if index is not None:
             call = so_far.tool_calls[index]
-            parsed = _json_or_none(call.arguments)
+            parsed = json_or_none(call.arguments)
             yield ToolCallArgumentsDoneEvent(index, call.id, call.name, call.arguments, parsed, choice)
 
-    def _parsed(self, choice: StreamChoice, so_far: _Choice) -> FormatT | None:
-        whole = choice.normalized_finish_reason not in ("length", "content_filter") and not so_far.refusal
-        return self._kind.model_validate_json(so_far.content) if self._kind is not None and whole else None
+    def _parsed(self, so_far: _Choice) -> FormatT | None:
+        if self._kind is None or so_far.refusal:
+            return None
+        return self._kind.model_validate_json(so_far.content)
 
 
 class _EventStreamBase(Generic[FormatT]):
     def __init__(self, kind: type[FormatT] | None) -> None:
         self._kind = kind
+
+    def _check(self, chunk: ChatCompletionChunk, stream: Stream[Any] | AsyncStream[Any]) -> None:
+        """Raise LengthFinishReasonError or ContentFilterFinishReasonError if a text to be parsed was cut short."""
+        kind = self._kind
+        if kind is None:
+            return
+        for choice in chunk.choices:
+            if choice.finish_reason is not None:
+                answer = stream.partial
+                messages = [each.message for each in answer.choices if each.index == choice.index]
+                refused = any(message.refusal is not None for message in messages)
+                check_whole(choice.normalized_finish_reason, kind, answer, refused=refused)
 
     def _misfit(self, stream: Stream[Any] | AsyncStream[Any], error: ValidationError) -> NoReturn:
         """A text that is no instance of the class; the answer itself is whole."""
@@ -152,6 +194,8 @@ class EventStream(_EventStreamBase[FormatT]):
 
     Raises:
         APIError: While iterating, as `Stream` does; also where a text is no instance of the `response_format` class.
+        LengthFinishReasonError: While iterating: a token limit cut a text that was to be parsed.
+        ContentFilterFinishReasonError: While iterating: a content filter withheld one.
     """
 
     def __init__(self, open: Callable[[], Stream[ChatCompletionChunk]], kind: type[FormatT] | None) -> None:
@@ -181,21 +225,35 @@ class EventStream(_EventStreamBase[FormatT]):
         _ = self.stream  # which says how to open it
         return iter(self._events or ())
 
+    def __next__(self) -> Event[FormatT]:
+        return next(iter(self))
+
     def close(self) -> None:
         """Hang up; harmless if repeated."""
         if self._events is not None:
             self._events.close()
         self.stream.close()
 
-    def get_final_completion(self) -> ParsedChatCompletion[FormatT]:
-        """Read to the end and return the whole answer, its texts parsed."""
+    @property
+    def current_completion_snapshot(self) -> ChatCompletions:
+        """The answer as far as it has been read; openai's name for `stream.partial`."""
+        return self.stream.partial
+
+    def until_done(self) -> Self:
+        """Read to the end."""
         for _ in self:
             pass
+        return self
+
+    def get_final_completion(self) -> ParsedChatCompletion[FormatT]:
+        """Read to the end and return the whole answer, its texts parsed."""
+        self.until_done()
         return self._final(self.stream)
 
     def _read(self, stream: Stream[ChatCompletionChunk]) -> Generator[Event[FormatT]]:
         reader = EventReader(self._kind)
         for chunk in stream:
+            self._check(chunk, stream)
             try:
                 yield from reader.feed(chunk)
             except ValidationError as error:
@@ -240,31 +298,38 @@ class AsyncEventStream(_EventStreamBase[FormatT]):
         assert self._events is not None  # noqa: S101  # set together with the stream
         return self._events
 
+    async def __anext__(self) -> Event[FormatT]:
+        return await anext(aiter(self))
+
     async def close(self) -> None:
         """Hang up; harmless if repeated."""
         if self._events is not None:
             await self._events.aclose()
         await self.stream.close()
 
-    async def get_final_completion(self) -> ParsedChatCompletion[FormatT]:
-        """Read to the end and return the whole answer, its texts parsed."""
+    @property
+    def current_completion_snapshot(self) -> ChatCompletions:
+        """The answer as far as it has been read; openai's name for `stream.partial`."""
+        return self.stream.partial
+
+    async def until_done(self) -> Self:
+        """Read to the end."""
         async for _ in self:
             pass
+        return self
+
+    async def get_final_completion(self) -> ParsedChatCompletion[FormatT]:
+        """Read to the end and return the whole answer, its texts parsed."""
+        await self.until_done()
         return self._final(self.stream)
 
     async def _read(self, stream: AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[Event[FormatT]]:
         reader = EventReader(self._kind)
         async with aclosing(stream):
             async for chunk in stream:
+                self._check(chunk, stream)
                 try:
                     for event in reader.feed(chunk):
                         yield event
                 except ValidationError as error:
                     self._misfit(stream, error)
-
-
-def _json_or_none(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

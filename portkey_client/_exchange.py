@@ -169,12 +169,14 @@ def _respond(call: Call[Any]) -> Exchange[tuple[httpx.Response, int]]:
             failure = status_error(response, body)
             failure.retry_after = _retry.retry_after_seconds(response.headers, call.now())
         failure.attempts = retries + 1
-        if not again or retries >= call.policy.max_retries:
-            raise failure from cause
         wait = _retry.delay(retries, failure.retry_after, call.random())
         left = call.watch.left()
-        if left is not None and wait >= left:  # this failure says more than that the time was over after a wait
-            raise failure from cause
+        # Where there is no time for the wait, this failure says more than that the time was over.
+        if not again or retries >= call.policy.max_retries or (left is not None and wait >= left):
+            try:
+                raise failure from cause
+            finally:
+                del failure, cause  # as in the driver: its traceback holds this frame
         yield Sleep(wait)
         retries += 1
 

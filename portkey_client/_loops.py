@@ -47,8 +47,8 @@ def run_soon(loop: Loop, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         if hasattr(loop, "call_soon_threadsafe"):
             loop.call_soon_threadsafe(_start, loop, work)
-        else:
-            loop.run_sync_soon(sys.modules["trio"].lowlevel.spawn_system_task, work)
+        elif (trio := sys.modules.get("trio")) is not None:  # which is gone when the interpreter ends
+            loop.run_sync_soon(trio.lowlevel.spawn_system_task, work)
     except RuntimeError:  # as both say that they are over
         return
 
@@ -66,18 +66,20 @@ class Handle(Generic[T_co]):
     def __init__(self, items: AsyncGenerator[T_co], close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._items: Any = items  # a generator, of which AsyncGenerator says too little
         self._close = close
+        self._closed = False
         self._loop = running_loop()
 
     def __aiter__(self) -> Self:
         return self
 
     def __anext__(self) -> Awaitable[T_co]:
-        following: Awaitable[T_co] = self._items.__anext__()
+        following: Awaitable[T_co] = _no_more() if self._closed else self._items.__anext__()
         return following
 
     async def aclose(self) -> None:
-        """Close the generator now, unless another task is in it."""
+        """Close the generator now, unless another task is in it; a loop over it ends."""
         if not self._items.ag_running:
+            self._closed = True  # before it is: the task of the loop may come back meanwhile
             await self._items.aclose()
 
     def __del__(self) -> None:
@@ -89,6 +91,10 @@ def _start(loop: Loop, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     task = loop.create_task(work())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+
+
+async def _no_more() -> Any:
+    raise StopAsyncIteration
 
 
 def _nothing() -> None:

@@ -181,7 +181,8 @@ def _unfit_object(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]
     try:
         converted = convert(value)
     except (TypeError, ValueError) as error:
-        yield path, f"{_kind(value)} has no JSON ({error})"
+        hint = "; parse() takes a class" if isinstance(value, type) and path == "response_format" else ""
+        yield path, f"{_kind(value)} has no JSON ({error}){hint}"
     else:
         yield from _misfits(converted, path, depth + 1)
 

@@ -72,9 +72,9 @@ class Watch(ClockSlot):
         limit = self._limit()
         return None if limit is None else self.started + limit
 
-    def begin_on(self, clock: Clock) -> None:
+    def begin_on(self, clock: Clock, now: float) -> None:
         """The call began now, on this clock."""
-        super().begin_on(clock)
+        super().begin_on(clock, now)
         self.until = self.due
 
     def left(self) -> float | None:
@@ -115,7 +115,7 @@ class Watch(ClockSlot):
             passed = self.clock.time() - self.started
         else:
             self.begun = True
-            self.begin_on(self.clock)
+            self.begin_on(self.clock, self.clock.time())
         soonest = self._limit()
         if soonest is not None and soonest <= passed:
             raise Overdue("there is no time left to send the request")

@@ -4,22 +4,26 @@
 
 Nested parts may be given as dicts. A config that is given as a dict, as text or as a saved id is sent as it is; this is
 the way to hear of mistakes early. Field names and rules are those of the gateway's own schema
-(`src/middlewares/requestValidator/schema/config.ts` of Portkey's gateway), which this one keeps within.
+(`src/middlewares/requestValidator/schema/config.ts` of Portkey's gateway), which this one keeps within, and of the
+hosted product's (https://portkey.ai/docs/api-reference/inference-api/config-object). The open-source gateway takes the
+fields that only the hosted one has without a word and does not follow them; each says so.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ConfigError
 
-__all__ = ["Cache", "Condition", "Config", "Retry", "Strategy", "Target"]
+__all__ = ["Cache", "CircuitBreaker", "Condition", "Config", "Retry", "Sticky", "Strategy", "Target"]
 
 StatusCode = Annotated[int, Field(ge=100, le=599)]
+Milliseconds = Annotated[int, Field(gt=0)]
 
 
 class _Part(BaseModel):
@@ -57,6 +61,38 @@ class Condition(_Part):
     then: str
 
 
+class Sticky(_Part):
+    """Load balancing that keeps a user at one target, a feature of the hosted gateway.
+
+    Attributes:
+        enabled: Whether it does; a strategy with the rest alone draws anew for each request.
+        hash_fields: What tells users apart, such as `metadata.user_id`.
+        ttl: For how many seconds a user is kept at a target; an hour if not given.
+    """
+
+    enabled: bool
+    hash_fields: Annotated[list[str], Field(min_length=1)]
+    ttl: Annotated[int | float, Field(gt=0)] | None = None
+
+
+class CircuitBreaker(_Part):
+    """When the hosted gateway leaves out a target that keeps failing.
+
+    Attributes:
+        failure_threshold: How many failures it takes.
+        failure_threshold_percentage: The share of failures it takes, in percent.
+        cooldown_interval: How long the target is left out, in milliseconds; half a minute at least.
+        failure_status_codes: The statuses that are failures; those above 500 if not given.
+        minimum_requests: How many requests there have to be before the share counts.
+    """
+
+    cooldown_interval: Annotated[int, Field(ge=30_000)]
+    failure_threshold: Annotated[int, Field(ge=1)] | None = None
+    failure_threshold_percentage: Annotated[int | float, Field(gt=0, le=100)] | None = None
+    failure_status_codes: list[StatusCode] | None = None
+    minimum_requests: Annotated[int, Field(ge=1)] | None = None
+
+
 class Strategy(_Part):
     """How to choose among the targets.
 
@@ -65,13 +101,17 @@ class Strategy(_Part):
             `conditional` takes the one that the first true condition names.
         on_status_codes: Statuses on which a fallback goes on; every one but 2xx if not given.
         conditions: The branches, for `conditional`.
-        default: Name of the target if no condition holds, for `conditional`.
+        default: Name of the target if no condition holds, for `conditional`; the hosted gateway asks for one.
+        sticky: Whom to keep at one target, for `loadbalance`; at the hosted gateway.
+        cb_config: When to leave out a target that keeps failing; at the hosted gateway.
     """
 
     mode: Literal["single", "fallback", "loadbalance", "conditional"]
     on_status_codes: list[StatusCode] | None = None
     conditions: list[Condition] | None = None
     default: str | None = None
+    sticky: Sticky | None = None
+    cb_config: CircuitBreaker | None = None
 
 
 class Retry(_Part):
@@ -79,13 +119,16 @@ class Retry(_Part):
 
     Attributes:
         attempts: Further calls after the first.
-        on_status_codes: Statuses to retry; 429, 500, 502, 503 and 504 if not given.
+        on_status_codes: Statuses to retry; 429, 500, 502, 503 and 504 if not given, at the hosted gateway 529 as well.
         use_retry_after_header: Whether to wait as long as the provider asks for on a 429, within 60 seconds.
+        use_retry_after_headers: The same by the name in the hosted gateway's documentation; the open-source gateway
+            knows the other one only.
     """
 
     attempts: Annotated[int, Field(ge=0)]
     on_status_codes: list[StatusCode] | None = None
     use_retry_after_header: bool | None = None
+    use_retry_after_headers: bool | None = None
 
 
 class Cache(_Part):
@@ -117,12 +160,16 @@ class Config(_Part):
         cache: Caching of answers.
         request_timeout: How long to wait for a provider, in milliseconds.
         override_params: Body parameters that replace the request's.
+        default_params: Body parameters for requests that do not have them; at the hosted gateway.
+        drop_params: Paths of body parameters to leave out, as `tools[*].function.strict`; at the hosted gateway.
+        passthrough: Whether the request names the provider of this target; at the hosted gateway.
         forward_headers: Request headers to pass on to the provider.
         strict_open_ai_compliance: Whether to leave out what OpenAI's format does not have.
         input_guardrails: Checks of the request, as objects or ids.
         output_guardrails: Checks of the answer, as objects or ids.
         before_request_hooks: Checks of the request, in raw form.
         after_request_hooks: Checks of the answer, in raw form.
+        cb_config: When to leave out a target that keeps failing; at the hosted gateway.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -135,14 +182,18 @@ class Config(_Part):
     custom_host: Annotated[str, Field(pattern=r"^https?://[^\s/]")] | None = None
     retry: Retry | None = None
     cache: Cache | None = None
-    request_timeout: Annotated[int, Field(gt=0)] | None = None
+    request_timeout: Milliseconds | None = None
     override_params: dict[str, Any] | None = None
+    default_params: dict[str, Any] | None = None
+    drop_params: list[str] | None = None
+    passthrough: bool | None = None
     forward_headers: list[str] | None = None
     strict_open_ai_compliance: bool | None = None
     input_guardrails: list[dict[str, Any] | str] | None = None
     output_guardrails: list[dict[str, Any] | str] | None = None
     before_request_hooks: list[dict[str, Any]] | None = None
     after_request_hooks: list[dict[str, Any]] | None = None
+    cb_config: CircuitBreaker | None = None
 
     def __init__(self, /, **fields: Any) -> None:
         super().__init__(**fields)
@@ -186,6 +237,8 @@ def _check_routing(config: Config, path: str, root: str) -> None:
 def _check_conditions(strategy: Strategy, targets: Sequence[Target], path: str, root: str) -> None:
     if not strategy.conditions:
         raise _wrong(f"{path}strategy.conditions", "at least one condition for strategy 'conditional'", "none", root)
+    for i, condition in enumerate(strategy.conditions):
+        _check_query(condition.query, f"{path}strategy.conditions[{i}].query", root)
     names = [target.name for target in targets if target.name is not None]
     wanted = {f"{path}strategy.conditions[{i}].then": c.then for i, c in enumerate(strategy.conditions)}
     if strategy.default is not None:
@@ -197,16 +250,38 @@ def _check_conditions(strategy: Strategy, targets: Sequence[Target], path: str, 
             )
 
 
+def _check_query(query: Mapping[str, Any], path: str, root: str) -> None:
+    """Refuse what the gateway's router would refuse, or could never find true."""
+    for key, wanted in query.items():
+        here = f"{path}[{key!r}]"
+        if key in ("$and", "$or"):
+            if not isinstance(wanted, list) or not all(isinstance(part, dict) for part in wanted):
+                raise _wrong(here, "a list of queries", _shown(wanted), root)
+            for i, part in enumerate(wanted):
+                _check_query(part, f"{here}[{i}]", root)
+        elif not _ASKED.fullmatch(key):
+            raise _wrong(here, "'metadata.…' or 'params.…' with one name behind it, or 'url.pathname'", repr(key), root)
+        elif isinstance(wanted, dict):
+            for operator in wanted:
+                if operator not in _OPERATORS:
+                    known = f"one of {', '.join(_OPERATORS)}{_hint(operator, _OPERATORS)}"
+                    raise _wrong(f"{here}[{operator!r}]", known, repr(operator), root)
+
+
 def _check_unknown_fields(config: Config, path: str, root: str) -> None:
-    if not config.model_extra:
-        return
+    known = list(type(config).model_fields)
+    for field in config.model_extra or ():
+        hint = _hint(field, known)
+        if hint:
+            raise _wrong(f"{path}{field}", f"a known field{hint}", repr(field), root)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """A question that names the nearest of what is known; empty where nothing is near."""
     import difflib  # rarely needed
 
-    known = list(type(config).model_fields)
-    for field in config.model_extra:
-        close = difflib.get_close_matches(field, known, n=1, cutoff=0.8)
-        if close:
-            raise _wrong(f"{path}{field}", f"a known field; did you mean {close[0]!r}?", repr(field), root)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _config_error(root: str, error: ValidationError) -> ConfigError:
@@ -216,7 +291,10 @@ def _config_error(root: str, error: ValidationError) -> ConfigError:
     context = issue.get("ctx", {})
     path = _path(issue["loc"])
     expected = _EXPECTED.get(issue["type"], issue["msg"][0].lower() + issue["msg"][1:])
-    if issue["type"] == "literal_error":
+    if issue["type"] == "extra_forbidden":
+        known = _fields_of(issue["loc"], root)
+        expected = f"one of {', '.join(known)}{_hint(str(issue['loc'][-1]), known)}"
+    elif issue["type"] == "literal_error":
         expected = f"one of {context['expected']}"
     elif issue["type"] in _BOUNDS:
         limit = context[_BOUNDS[issue["type"]][1]]
@@ -229,7 +307,6 @@ def _config_error(root: str, error: ValidationError) -> ConfigError:
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "missing": "a value, it is required",
-    "extra_forbidden": "no such field",
     "string_type": "a str",
     "int_type": "an int",
     "float_type": "a number",
@@ -247,6 +324,25 @@ _BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+def _fields_of(location: Sequence[int | str], root: str) -> list[str]:
+    """The fields of the part in which something stands at `location` of a `root`."""
+    around = [name for name in location[:-1] if isinstance(name, str)]
+    part = _PARTS[around[-1]] if around else next(part for part in _PARTS.values() if part.__name__ == root)
+    return list(part.model_fields)
+
+
+_PARTS: Final[Mapping[str, type[_Part]]] = {
+    "cache": Cache,
+    "cb_config": CircuitBreaker,
+    "conditions": Condition,
+    "retry": Retry,
+    "sticky": Sticky,
+    "strategy": Strategy,
+}
+_ASKED: Final = re.compile(r"(metadata|params)\.[^.]+|url\.pathname")
+_OPERATORS: Final = ("$eq", "$ne", "$in", "$nin", "$regex", "$gt", "$gte", "$lt", "$lte")
+
+
 def _path(location: tuple[int | str, ...]) -> str:
     path = ""
     for part in location:
@@ -256,7 +352,11 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _got(location: tuple[int | str, ...], value: object) -> str:
     secret = any(word in str(location[-1]) for word in ("key", "secret", "token"))
-    return f"{type(value).__name__} (not shown)" if secret else f"{type(value).__name__} {value!r}"
+    return f"{type(value).__name__} (not shown)" if secret else _shown(value)
+
+
+def _shown(value: object) -> str:
+    return f"{type(value).__name__} {value!r}"
 
 
 def _wrong(path: str, expected: str, got: str, root: str) -> ConfigError:

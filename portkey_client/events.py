@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from .types import ChatCompletionChunk
+from .types import ChatCompletionChunk, TokenLogprob
 
 __all__ = [
     "ChunkEvent",
     "ContentDeltaEvent",
     "ContentDoneEvent",
     "Event",
+    "LogprobsContentDeltaEvent",
+    "LogprobsContentDoneEvent",
+    "LogprobsRefusalDeltaEvent",
+    "LogprobsRefusalDoneEvent",
     "RefusalDeltaEvent",
     "RefusalDoneEvent",
     "ToolCallArgumentsDeltaEvent",
@@ -63,7 +67,13 @@ class ContentDoneEvent(Generic[ParsedT]):
 
 @dataclass(frozen=True, slots=True)
 class RefusalDeltaEvent:
-    """More of a refusal; the fields are those of `ContentDeltaEvent`."""
+    """More of a refusal.
+
+    Attributes:
+        delta: What came.
+        snapshot: The refusal so far.
+        choice: Index of the choice.
+    """
 
     delta: str
     snapshot: str
@@ -73,7 +83,12 @@ class RefusalDeltaEvent:
 
 @dataclass(frozen=True, slots=True)
 class RefusalDoneEvent:
-    """A refusal is complete."""
+    """A refusal is complete.
+
+    Attributes:
+        refusal: Its text.
+        choice: Index of the choice.
+    """
 
     refusal: str
     choice: int = 0
@@ -124,6 +139,56 @@ class ToolCallArgumentsDoneEvent:
     type: Literal["tool_calls.function.arguments.done"] = "tool_calls.function.arguments.done"
 
 
+@dataclass(frozen=True, slots=True)
+class LogprobsContentDeltaEvent:
+    """Log probabilities of more of the text's tokens.
+
+    Attributes:
+        content: Of the tokens that came.
+        snapshot: Of all tokens so far.
+        choice: Index of the choice.
+    """
+
+    content: list[TokenLogprob]
+    snapshot: list[TokenLogprob]
+    choice: int = 0
+    type: Literal["logprobs.content.delta"] = "logprobs.content.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobsContentDoneEvent:
+    """A text is complete, with the log probabilities of all its tokens in `content`."""
+
+    content: list[TokenLogprob]
+    choice: int = 0
+    type: Literal["logprobs.content.done"] = "logprobs.content.done"
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobsRefusalDeltaEvent:
+    """Log probabilities of more of a refusal's tokens.
+
+    Attributes:
+        refusal: Of the tokens that came.
+        snapshot: Of all tokens so far.
+        choice: Index of the choice.
+    """
+
+    refusal: list[TokenLogprob]
+    snapshot: list[TokenLogprob]
+    choice: int = 0
+    type: Literal["logprobs.refusal.delta"] = "logprobs.refusal.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobsRefusalDoneEvent:
+    """A refusal is complete, with the log probabilities of all its tokens in `refusal`."""
+
+    refusal: list[TokenLogprob]
+    choice: int = 0
+    type: Literal["logprobs.refusal.done"] = "logprobs.refusal.done"
+
+
 Event: TypeAlias = (
     ChunkEvent
     | ContentDeltaEvent
@@ -132,4 +197,8 @@ Event: TypeAlias = (
     | RefusalDoneEvent
     | ToolCallArgumentsDeltaEvent
     | ToolCallArgumentsDoneEvent
+    | LogprobsContentDeltaEvent
+    | LogprobsContentDoneEvent
+    | LogprobsRefusalDeltaEvent
+    | LogprobsRefusalDoneEvent
 )

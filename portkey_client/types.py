@@ -6,11 +6,13 @@ Fields nobody declared here are kept at every level and written back by `model_d
 
 # No postponed annotations here: pydantic and TypedDict would have to compile each again, a third of the import.
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NotRequired, TypeAlias, TypedDict, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
+from ._finish import FinishReason, normalize_finish_reason
 from ._gateway import GatewayInfo, gateway_headers
 
 __all__ = [
@@ -120,57 +122,6 @@ def set_headers(answer: Answer, headers: Mapping[str, str]) -> None:
     object.__setattr__(answer, "__pydantic_private__", {"headers": headers})
 
 
-FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "function_call", "error"]
-
-_FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
-    # Anthropic and Bedrock: https://docs.anthropic.com/en/api/handling-stop-reasons
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-    "guardrail_intervened": "content_filter",
-    "content_filtered": "content_filter",
-    # Google: https://ai.google.dev/api/generate-content#FinishReason
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "blocklist": "content_filter",
-    "prohibited_content": "content_filter",
-    "spii": "content_filter",
-    "malformed_function_call": "error",
-    # Cohere: https://docs.cohere.com/reference/chat
-    "complete": "stop",
-    "tool_call": "tool_calls",
-    # Others say it OpenAI's way, in one case or the other.
-    "stop": "stop",
-    "eos": "stop",
-    "length": "length",
-    "model_length": "length",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-    "function_call": "function_call",
-}
-
-
-def normalize_finish_reason(reason: str | None) -> FinishReason | None:
-    """OpenAI's word for a provider's finish reason; an unknown one is a `stop`, as the gateway has it.
-
-    Unless strict, the gateway passes on the provider's own word; a provider's error inside a stream becomes
-    one too (`overloaded_error`).
-    """
-    if reason is None:
-        return None
-    word = reason.lower()
-    return "error" if is_error_reason(word) else _FINISH_REASONS.get(word, "stop")
-
-
-def is_error_reason(reason: str) -> bool:
-    """Whether a finish reason says that the provider failed."""
-    return reason == "error" or reason.endswith("_error")
-
-
 class TextParts(str):
     """Text that came as a list of parts, joined; `parts` is the list as it came."""
 
@@ -190,21 +141,38 @@ def _join_parts(parts: list[Any]) -> str:
     return text
 
 
+def _as_it_came(text: str | None) -> str | list[Any] | None:
+    return text.parts if isinstance(text, TextParts) else text
+
+
+def _empty(_: None) -> str:
+    return ""
+
+
 if TYPE_CHECKING:
     Text: TypeAlias = str | None
+    Arguments: TypeAlias = str
 else:
     # Some models (Mistral's reasoning ones) answer with a list of parts; the function runs for those only.
-    Text = Annotated[str | Annotated[list[Any], AfterValidator(_join_parts)] | None, Field(union_mode="left_to_right")]
+    Text = Annotated[
+        str | Annotated[list[Any], AfterValidator(_join_parts)] | None,
+        Field(union_mode="left_to_right"),
+        PlainSerializer(_as_it_came),
+    ]
+    # Some servers say null where a call has no arguments.
+    Arguments = Annotated[str | Annotated[None, AfterValidator(_empty)], Field(union_mode="left_to_right")]
 
 
 class TopLogprob(Model):
+    """A token that might have stood there, with its log probability; `bytes` are its UTF-8."""
+
     token: str
     bytes: list[int] | None = None
     logprob: float
 
 
 class TokenLogprob(Model):
-    """One token of the answer with its log probability and the likeliest alternatives."""
+    """One token of the answer with its log probability and the likeliest alternatives; `bytes` are its UTF-8."""
 
     token: str
     bytes: list[int] | None = None
@@ -213,11 +181,15 @@ class TokenLogprob(Model):
 
 
 class ChoiceLogprobs(Model):
+    """The tokens of a choice, where `logprobs` was asked for."""
+
     content: list[TokenLogprob] | None = None
     refusal: list[TokenLogprob] | None = None
 
 
 class CompletionTokensDetails(Model):
+    """What the answer's tokens went into."""
+
     accepted_prediction_tokens: int | None = None
     audio_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -225,6 +197,8 @@ class CompletionTokensDetails(Model):
 
 
 class PromptTokensDetails(Model):
+    """What the request's tokens consisted of."""
+
     audio_tokens: int | None = None
     cached_tokens: int | None = None
 
@@ -248,16 +222,50 @@ class Function(Model):
     """
 
     name: str
-    arguments: str
+    arguments: Arguments = ""
+
+    @property
+    def parsed_arguments(self) -> Any:
+        """What `arguments` stand for as JSON; None where they are none, which models do write."""
+        return json_or_none(self.arguments)
+
+
+def json_or_none(text: str) -> Any:
+    """A text that a model wrote as JSON; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_function() -> Function:
+    return Function(name="")
 
 
 class ToolCall(Model):
+    """A call the model wants made.
+
+    Attributes:
+        id: What the message with the result refers to as `tool_call_id`.
+        type: `function`, or `custom` for OpenAI's custom tools.
+        function: The function; nameless in a custom call, whose input is in `call["custom"]`.
+    """
+
     id: str | None = None
     type: str | None = None
-    function: Function
+    function: Function = Field(default_factory=_no_function)
 
 
 class Audio(Model):
+    """A spoken answer.
+
+    Attributes:
+        id: For referring to it in a later message.
+        data: The sound in base64, in the format that was asked for.
+        expires_at: When the id stops being good, in seconds since 1970.
+        transcript: What is said.
+    """
+
     id: str | None = None
     data: str | None = None
     expires_at: int | None = None
@@ -328,6 +336,8 @@ class ParsedMessage(ChatCompletionMessage, Generic[ParsedT]):
 
 
 class ParsedChoice(Choice, Generic[ParsedT]):
+    """A choice whose text is structured."""
+
     # Narrower than in Choice, which a mutable field may not be; nobody assigns to the fields of an answer.
     message: ParsedMessage[ParsedT]  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -335,11 +345,14 @@ class ParsedChoice(Choice, Generic[ParsedT]):
 class ParsedChatCompletion(ChatCompletions, Generic[ParsedT]):
     """An answer whose texts are instances of a class."""
 
-    # As above.
+    # A list of the narrower kind is no list of the wider one, to which a choice of any kind may be appended; nobody
+    # changes the lists of an answer.
     choices: list[ParsedChoice[ParsedT]]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class DeltaFunction(Model):
+    """A piece of a function call; pieces of `arguments` add up to JSON text."""
+
     name: str | None = None
     arguments: str | None = None
 
@@ -370,6 +383,8 @@ class Delta(Model):
 
 
 class StreamChoice(Model):
+    """What a chunk adds to one of the `n` answers; `finish_reason` comes with the last piece."""
+
     index: int = 0
     delta: Delta = Field(default_factory=Delta)
     finish_reason: str | None = None
@@ -396,13 +411,15 @@ class ChatCompletionChunk(Model):
 
 
 class ChatCompletionDeleted(Answer):
+    """That a stored completion is gone."""
+
     id: str
     deleted: bool
     object: str | None = None
 
 
 class ChatCompletionList(Answer):
-    """One page of stored completions; iterate over the client's `list()` result for all pages."""
+    """One page of stored completions; `list_all()` goes through all of them."""
 
     object: str | None = None
     data: list[ChatCompletions]
@@ -424,13 +441,15 @@ class ChatCompletionStoreMessage(Answer):
 
 
 class ChatCompletionStoreMessageDeleted(Answer):
+    """That a stored message is gone."""
+
     id: str
     deleted: bool
     object: str | None = None
 
 
 class ChatCompletionStoreMessageList(Answer):
-    """One page of the messages of a stored completion."""
+    """One page of the messages of a stored completion; `messages.list_all()` goes through all of them."""
 
     object: str | None = None
     data: list[ChatCompletionStoreMessage]
@@ -449,16 +468,22 @@ class FunctionParam(TypedDict):
 
 
 class ToolParam(TypedDict):
+    """A tool offered to the model."""
+
     type: Literal["function"]
     function: FunctionParam
 
 
 class FunctionCallParam(TypedDict):
+    """What the model wanted called; `arguments` is JSON text."""
+
     name: str
     arguments: str
 
 
 class ToolCallParam(TypedDict):
+    """A call of an earlier answer, as it goes back with its message."""
+
     id: str
     type: Literal["function"]
     function: FunctionCallParam

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from portkey_testing.chaos import fault_matrix
     from portkey_testing.clock import VirtualClock
     from portkey_testing.failures import (
+        BrokenScript,
         CassetteMiss,
         DishonestReply,
         EscapedRequest,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from portkey_testing.scenario import ScenarioError
 
 __all__ = [
+    "BrokenScript",
     "CassetteMiss",
     "DishonestReply",
     "EscapedRequest",
@@ -79,38 +81,16 @@ __all__ = [
     "tool_call",
 ]
 
-_HOMES = {
-    "FakeGateway": "gateway",
-    "VirtualClock": "clock",
-    "ScenarioError": "scenario",
-    "fault_matrix": "chaos",
-    **dict.fromkeys(
-        (
-            "audio",
-            "choices",
-            "chunks",
-            "completion",
-            "error",
-            "fault",
-            "native",
-            "parsed",
-            "reasoning",
-            "recorded",
-            "refusal",
-            "status",
-            "text",
-            "tool_call",
-        ),
-        "replies",
-    ),
-}
+_HOMES = {"FakeGateway": "gateway", "ScenarioError": "scenario", "VirtualClock": "clock", "fault_matrix": "chaos"}
+"""Modules of the names that are neither replies, which are in lower case, nor failures."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        home = import_module(f"{__name__}.{_HOMES.get(name, 'failures')}")
+        home = _HOMES.get(name) or ("replies" if name.islower() else "failures")
+        value = getattr(import_module(f"{__name__}.{home}"), name)
     except ModuleNotFoundError as cause:
         if cause.name is None or cause.name.startswith("portkey_"):
             raise
@@ -118,6 +98,5 @@ def __getattr__(name: str) -> Any:
             f'portkey_testing needs {cause.name}, which comes with: pip install "portkey-testing[testing]"',
             name=cause.name,
         ) from cause
-    value = getattr(home, name)
     globals()[name] = value
     return value

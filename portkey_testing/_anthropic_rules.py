@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from portkey_testing import _models
 
-_OVERRIDE: Final = 'give the target its own with "override_params": {"model": ...}'
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 _Block: TypeAlias = tuple[int, int, Mapping[str, Any]]
@@ -45,7 +44,7 @@ def problem(body: Mapping[str, Any]) -> Problem | None:
 def _problems(body: Mapping[str, Any]) -> Iterator[Problem]:
     model = body.get("model")
     if model is None:
-        yield Problem("model: Field required", advice=_OVERRIDE)
+        yield Problem("model: Field required", advice=_models.OVERRIDE)
     elif not isinstance(model, str):
         yield Problem("model: Input should be a valid string")
     elif len(model) > 256:
@@ -54,7 +53,7 @@ def _problems(body: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(model, str):
         owner = _models.foreign_to("anthropic", model)
         if owner is not None:
-            advice = f"{model!r} is a model of {owner}; {_OVERRIDE}"
+            advice = f"{model!r} is a model of {owner}; {_models.OVERRIDE}"
             yield Problem(f"model: {model}", "not_found_error", 404, advice)
     messages = body.get("messages")
     if messages is None:

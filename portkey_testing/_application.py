@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portkey_testing.faults import CATALOGUE
 from portkey_testing.matching import Handle
-from portkey_testing.replies import FaultReply
+from portkey_testing.replies import FaultReply, ReplyLike
 
 
 class ApplicationHandle(Handle):
@@ -14,18 +14,22 @@ class ApplicationHandle(Handle):
     client uses.
     """
 
-    def reply(self, *replies: object) -> Handle:
+    def reply(self, *replies: ReplyLike | Exception | type[Exception]) -> Handle:
         return super().reply(*(_as_fault(reply) for reply in replies))
 
-    def always(self, reply: object) -> Handle:
+    def always(self, reply: ReplyLike | Exception | type[Exception]) -> Handle:
         return super().always(_as_fault(reply))
 
 
-def _as_fault(reply: object) -> object:
+def _as_fault(reply: ReplyLike | Exception | type[Exception]) -> ReplyLike:
     """An httpx exception as the wire fault that raises it."""
-    kind = reply if isinstance(reply, type) else type(reply)
-    if not issubclass(kind, Exception):
-        return reply
+    match reply:
+        case Exception():
+            kind = type(reply)
+        case type() if issubclass(reply, Exception):
+            kind = reply
+        case _:
+            return reply
     for fault in CATALOGUE.values():
         if fault.raises == kind.__name__ and fault.phase != "body":
             return FaultReply(name=fault.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -65,19 +65,18 @@ def damaged(name: str, content: Content) -> Content:
         case "error_with_200":
             return _plain(content, 200, "application/json", compact({"error": _ERROR}).encode())
         case "wrong_content_type":
-            return _typed(content, "text/plain")
+            return replace(content, headers=_retyped(content.headers, "text/plain"))
         case "bad_encoding":
-            return _with(content, "content-encoding", "gzip")
+            return replace(content, headers=(*content.headers, ("content-encoding", "gzip")))
         case "wrong_length" if content.frames is None:
-            cut = (Frame(0.0, content.body), Cut(0.0, "short_body"))
-            return Content(content.status, _length(content.headers, 2 * len(content.body)), b"", cut)
+            promised = (*content.headers, ("content-length", str(2 * len(content.body))))
+            return Content(content.status, promised, frames=(Frame(0.0, content.body), Cut(0.0, "short_body")))
         case "truncated_json" if content.frames is None:
-            return _body(content, content.body[: len(content.body) // 2])
+            return replace(content, body=content.body[: len(content.body) // 2])
         case "broken_json" if content.frames is None:
-            return _body(content, content.body[:1] + b"," + content.body[1:])
+            return replace(content, body=content.body[:1] + b"," + content.body[1:])
         case _:
-            frames = _STREAMS[name](content.frames or ())
-            return Content(content.status, content.headers, b"", frames)
+            return replace(content, body=b"", frames=_STREAMS[name](content.frames or ()))
 
 
 def _truncated(frames: Iterable[Frame | Cut]) -> Iterator[Frame | Cut]:
@@ -155,23 +154,9 @@ _STREAMS: Final = {
 
 
 def _plain(content: Content, status: int, content_type: str | None, body: bytes) -> Content:
-    headers = tuple(pair for pair in content.headers if pair[0] != "content-type")
-    typed: Headers = () if content_type is None else (("content-type", content_type),)
-    return Content(status, (*typed, *headers), body)
+    return Content(status, _retyped(content.headers, content_type), body)
 
 
-def _typed(content: Content, content_type: str) -> Content:
-    headers = tuple(pair for pair in content.headers if pair[0] != "content-type")
-    return Content(content.status, (("content-type", content_type), *headers), content.body, content.frames)
-
-
-def _with(content: Content, name: str, value: str) -> Content:
-    return Content(content.status, (*content.headers, (name, value)), content.body, content.frames)
-
-
-def _length(headers: Headers, length: int) -> Headers:
-    return (*headers, ("content-length", str(length)))
-
-
-def _body(content: Content, body: bytes) -> Content:
-    return Content(content.status, content.headers, body)
+def _retyped(headers: Headers, content_type: str | None) -> Headers:
+    others = tuple(pair for pair in headers if pair[0] != "content-type")
+    return others if content_type is None else (("content-type", content_type), *others)

@@ -32,7 +32,8 @@ from portkey_testing._encode import compact
 from portkey_testing._guardrails import Finding, external_checks
 from portkey_testing._hosted import Account
 from portkey_testing._inbound import Inbound
-from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Try, Walk, walk
+from portkey_testing._product import sticky_seconds, sticky_user
+from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Try, Walk, balanced, walk
 from portkey_testing._stored import Store
 from portkey_testing._visit import Visit
 from portkey_testing.chaos import Chaos, Leg
@@ -48,7 +49,7 @@ from portkey_testing.failures import (
 from portkey_testing.faults import wire_fault
 from portkey_testing.journal import Attempt, Call, Journal, UpstreamRequest, Wait
 from portkey_testing.matching import AttemptView, Scripts
-from portkey_testing.replies import Answer, Chunks, Completion, Computed, FaultReply, Pace, Reply, as_reply
+from portkey_testing.replies import Answer, Chunks, Completion, FaultReply, Pace, Reply, as_reply
 from portkey_testing.timeline import Cut, Ending, Frame, GatewayRequest, Timeline
 
 Edition = Literal["hosted", "open-source"]
@@ -64,7 +65,8 @@ RULES: Final = _honesty.RULES | {RULE_UNUSED, _validation.RULE}
 _SAID: Final = (Answer, Completion, Chunks)
 """Replies that are what a model says."""
 
-_GUARDRAILS: Final = ("x-portkey-default-input-guardrails", "x-portkey-default-output-guardrails")
+_INPUT_GUARDRAILS: Final = "x-portkey-default-input-guardrails"
+_OUTPUT_GUARDRAILS: Final = "x-portkey-default-output-guardrails"
 
 
 class Stamper:
@@ -146,6 +148,7 @@ class Engine:
 
         Raises:
             TypeError: it is nothing that a model says.
+            ValueError: it has no id.
         """
         reply = as_reply(answer)
         if not isinstance(reply, Answer | Completion | Chunks):
@@ -153,13 +156,15 @@ class Engine:
         with self._lock:
             said = _provider.answer(reply, "openai", params, self._stamps)
             _, completion = _provider.kept(said)
+            if "id" not in completion:
+                raise ValueError(f"a completion that is stored is asked for by its id, and this has none: {reply}")
             self.store.put(completion, params)
             return str(completion["id"])
 
     def leftovers(self) -> str | None:
         """The replies that were never used, for people; None if there are none."""
         left = [*self.application.unused(), *self.providers.unused()]
-        return _report.unused(left, RULE_UNUSED) if left else None
+        return _report.unused(left, RULE_UNUSED, self.journal.calls) if left else None
 
     def verify(self) -> None:
         """Say what went wrong that the test may not have seen. A second call says only what is new.
@@ -197,11 +202,13 @@ class Engine:
             )
         seen = self.account.resolve(request) if self.edition == "hosted" else request
         headers = seen.headers
-        refused = _validator.refusal(headers) if route.validated else None
+        refused = _validator.refusal(headers, hosted=self.edition == "hosted") if route.validated else None
         if refused is not None:
             return self._played(call, refused)
         if route is _routes.PROMPTS:
             return self._played(call, _mapping.failure(500, "prompt completions error: Something went wrong"))
+        if route is _routes.REALTIME:
+            return self._hanging(call)
         try:
             inbound = _inbound.read(seen, route)
             node = _policy.tree_of(headers)
@@ -215,7 +222,8 @@ class Engine:
         steps = call.route.steps
         request = inbound.request
         context = _conditions.context_of(inbound.metadata, inbound.body, request.path)
-        walking: Walk[_mapping.Reading] = walk(node, context, self._draw)
+        config = request.headers.get("x-portkey-config", "")
+        walking: Walk[_mapping.Reading] = walk(node, context, partial(self._draw, config, context))
         visit: Visit | None = None
         landed: Landed[_mapping.Reading] | None
         try:
@@ -292,7 +300,7 @@ class Engine:
             return stored, "stored completions"
         if match is not None and dialect.speaks and (struck := self._strike("provider")) is not None:
             return _provider.answer(struck, view.provider, view.params, self._stamps, dialect), f"chaos: {struck}"
-        said = None if match is None else _resolved(match.reply, view)
+        said = None if match is None else match.said(view)
         # What a model says needs a request the provider takes; an error or the provider's own bytes do not.
         # Whoever answers at a host of its own may have other rules than the provider it speaks like.
         checks = dialect.speaks and view.custom_host is None
@@ -319,7 +327,7 @@ class Engine:
         # Other requests to a model have other names for tools and formats.
         if isinstance(said, _SAID) and view.client_request.path.endswith("/chat/completions"):
             whole = not isinstance(said, Chunks)
-            _honesty.check(_provider.as_answer(said), view.params, frozenset(self.allowed), whole=whole)
+            _honesty.check(_provider.as_answer(said), view.params, self.allowed, whole=whole)
         answer = _provider.answer(said, view.provider, view.params, self._stamps, dialect)
         return self._kept(answer, said, view), said
 
@@ -337,7 +345,8 @@ class Engine:
 
     def _kept(self, answer: ProviderAnswer, said: Reply, view: AttemptView) -> ProviderAnswer:
         """The answer, kept by the provider where the request asks for that."""
-        whole = isinstance(said, _SAID) and not answer.fragile and answer.status == 200
+        sound = isinstance(said, _SAID) and said.delivery.damage is None
+        whole = sound and not answer.fragile and answer.status == 200
         if view.params.get("store") is not True or not whole or view.provider == "anthropic":
             return answer
         answer, completion = _provider.kept(answer)
@@ -354,8 +363,9 @@ class Engine:
         match = self.application.find(view)
         if match is None:
             return None
+        said = match.said(view)
         match.use()
-        return _resolved(match.reply, view)
+        return said
 
     def _unrouted(self, reply: Reply, call: Call) -> tuple[_mapping.GatewayAnswer | Cut, float]:
         """What a script of the application leg puts in place of the gateway's answer."""
@@ -379,12 +389,21 @@ class Engine:
         """The real gateway never answers here."""
         return self._played(call, Cut(0.0, "stall_before_headers"))
 
-    def _draw(self, group: _policy.Group) -> float:
+    def _draw(self, config: str, context: Mapping[str, Any], group: _policy.Group) -> float:
         drawable = [child.path for child in group.targets if child.weight > 0]
         self._drawable.update(drawable)
-        if self.picks and self.picks[0] in drawable:
-            return _draw_for(group, self.picks.popleft())
-        return self._draws.random()
+        forced = self.picks.popleft() if self.picks and self.picks[0] in drawable else None
+        user = sticky_user(group.sticky, context) if group.sticky and self.edition == "hosted" else None
+        if user is None:
+            return self._draws.random() if forced is None else _draw_for(group, forced)
+        place, now = f"{config} {group.path}", self._stamps.now
+        kept = self.account.stickiness.recall(place, user, now)
+        path = forced or (kept if kept in drawable else None)
+        drawn = self._draws.random() if path is None else _draw_for(group, path)
+        chosen = balanced(group, drawn)
+        if chosen is not None and chosen.path != kept:
+            self.account.stickiness.keep(place, user, chosen.path, now + sticky_seconds(group.sticky))
+        return drawn
 
     def _routing_headers(
         self, landed: Landed[_mapping.Reading], headers: Mapping[str, str]
@@ -433,15 +452,13 @@ class Engine:
 
 def _has_escapes(request: GatewayRequest) -> bool:
     """Whether the JSON that a provider's request is made of may have characters written as escapes."""
-    config = request.headers.get("x-portkey-config", "")
-    return b"\\u" in request.body or "\\u" in config or not request.headers.keys().isdisjoint(_GUARDRAILS)
-
-
-def _resolved(reply: Reply, view: AttemptView) -> Reply:
-    """A reply that says something: functions are asked until one does."""
-    while isinstance(reply, Computed):
-        reply = as_reply(reply.function(view))
-    return reply
+    headers = request.headers
+    return (
+        b"\\u" in request.body
+        or "\\u" in headers.get("x-portkey-config", "")
+        or _INPUT_GUARDRAILS in headers
+        or _OUTPUT_GUARDRAILS in headers
+    )
 
 
 def _note_cause(call: Call, cause: str) -> None:

@@ -38,8 +38,13 @@ class Home:
             except CassetteError as error:
                 self.failures.append(error)
 
-    def note_uses(self, *, all_ran: bool) -> None:
-        """Note what was played, for `portkey-testing check --unused`."""
+    def finish(self, *, all_ran: bool) -> None:
+        """Finish the files, and note what was played, for `portkey-testing check --unused`."""
+        for recorder in self._recorders.values():
+            try:
+                recorder.close()
+            except CassetteError as error:
+                self.failures.append(error)
         if (cache := getattr(self._config, "cache", None)) is not None:
             note(cache.mkdir("portkey"), self._uses, whole=all_ran and self._is_asked_for_everything())
 

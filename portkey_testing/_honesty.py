@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from referencing.exceptions import Unresolvable
 
 from portkey_testing._conversation import functions_offered
 from portkey_testing._encode import compact
@@ -20,7 +23,7 @@ RULE_STRUCTURE: Final = "unstructured_output"
 RULES: Final = frozenset((RULE_OFFERED, RULE_ARGUMENTS, RULE_STRUCTURE))
 
 
-def check(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str], *, whole: bool = True) -> None:
+def check(answer: Answer, params: Mapping[str, Any], allowed: AbstractSet[str], *, whole: bool = True) -> None:
     """Hold a scripted answer against the request.
 
     Args:
@@ -31,7 +34,8 @@ def check(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str], *,
 
     Raises:
         DishonestReply: it calls a tool the request did not offer, or with arguments the offered schema forbids; it has
-            not as many choices as were asked for; or it is not in the format that was.
+            not as many choices as were asked for; it is not in the format that was; or nobody can tell, because the
+            schema in the request is broken.
     """
     said = (answer, *answer.others)
     if answer.others:
@@ -52,7 +56,7 @@ def _check_count(count: int, params: Mapping[str, Any]) -> None:
         )
 
 
-def _check_calls(answer: Answer, params: Mapping[str, Any], allowed: frozenset[str]) -> None:
+def _check_calls(answer: Answer, params: Mapping[str, Any], allowed: AbstractSet[str]) -> None:
     offered = functions_offered(params)
     for call in answer.tool_calls:
         if call.name not in offered:
@@ -72,7 +76,7 @@ def _check_arguments(call: ToolCall, schema: Mapping[str, Any]) -> None:
     except ValueError:
         # Written with raw=...: the test wants what models really send.
         return
-    found = _problems(schema, arguments, "arguments")
+    found = _problems(schema, arguments, "arguments", RULE_ARGUMENTS)
     if found:
         raise DishonestReply(
             f"the script calls {call.name} with {call.arguments}, which its schema in the request forbids: {found}. "
@@ -113,16 +117,25 @@ def _structure_problem(text: str, schema: object, *, whole: bool) -> str | None:
         return f"that is no JSON ({cause})"
     if whole and not isinstance(value, dict):
         return "that is no JSON object"
-    problems = _problems(schema, value, "the answer") if isinstance(schema, Mapping) else ""
+    problems = _problems(schema, value, "the answer", RULE_STRUCTURE) if isinstance(schema, Mapping) else ""
     return f"its schema forbids that: {problems}" if problems else None
 
 
-def _problems(schema: Mapping[str, Any], value: Any, whole: str) -> str:
+def _problems(schema: Mapping[str, Any], value: Any, whole: str, rule: str) -> str:
     """What the schema has against a value, or nothing."""
-    problems = sorted(_validator(compact(schema)).iter_errors(value), key=lambda problem: str(list(problem.path)))
+    try:
+        problems = sorted(_validator(compact(schema)).iter_errors(value), key=lambda problem: str(list(problem.path)))
+    except (SchemaError, Unresolvable) as cause:
+        broken = cause.message if isinstance(cause, SchemaError) else str(cause)
+        raise DishonestReply(
+            f"the request has a schema that {whole} cannot be held against: {broken}. Mend the schema, or loosen the "
+            f"rule with fake.allow({rule!r})."
+        ) from cause
     return "; ".join(f"{'.'.join(map(str, problem.path)) or whole}: {problem.message}" for problem in problems)
 
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema))
+    read = json.loads(schema)
+    Draft202012Validator.check_schema(read)
+    return Draft202012Validator(read)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from heapq import heappop, heappush
+from itertools import count
 from random import Random
 from typing import Any, Final, Literal, TypeAlias
 
@@ -233,7 +235,7 @@ class Span:
         return allowed
 
     def _run(self, hooks: Sequence[Hook], stage: Stage) -> tuple[list[dict[str, Any]], bool]:
-        """Run hooks side by side, as the gateway does: each sees what the others replaced in earlier turns."""
+        """Run hooks side by side, as the gateway does: each sees what others replaced before its turn."""
         if not hooks:
             return [], True
         endpoint = self._subject.endpoint
@@ -244,17 +246,22 @@ class Span:
         ]
         self._subject = replace(self._subject, stage=stage)
         reports: list[list[dict[str, Any]]] = [[] for _ in running]
-        turns = [self._turns(hook, report) for hook, report in zip(running, reports, strict=True)]
-        while turns:
-            turns = [turn for turn in turns if next(turn, None) is not None]
+        # A heap: when the hook goes on, whose turn it is among those of one time, and the hook.
+        waiting = [(0, place, self._turns(*each)) for place, each in enumerate(zip(running, reports, strict=True))]
+        places = count(len(waiting))
+        while waiting:
+            now, _, hook = heappop(waiting)
+            pause = next(hook, None)
+            if pause is not None:
+                heappush(waiting, (now + pause, next(places), hook))
         results = [self._result(hook, report, stage) for hook, report in zip(running, reports, strict=True)]
         if any(result["deny"] for result in results):
             # A denied request is told of in the order of the config, all else in the order in which it came about.
             return results if stage == "input" else _by_duration(running, results), False
         return _by_duration(running, results), True
 
-    def _turns(self, hook: Hook, report: list[dict[str, Any]]) -> Iterator[bool]:
-        """The checks of one hook; what a check replaces takes hold at the hook's next turn."""
+    def _turns(self, hook: Hook, report: list[dict[str, Any]]) -> Iterator[int]:
+        """The checks of one hook, and for how many turns of the event loop it waits before they take hold."""
         if hook.kind == "mutator":
             batches = [[check] for check in hook.checks]
         else:
@@ -264,7 +271,7 @@ class Span:
                 batches = []
         for batch in batches:
             findings = [(check, self._find(check)) for check in batch]
-            yield True
+            yield _pause(hook, [_guardrails.known(check.id) or finding is not None for check, finding in findings])
             for check, finding in findings:
                 self._replace(finding)
                 report.append(self._check_result(check, finding))
@@ -341,16 +348,20 @@ def _by_duration(hooks: Sequence[Hook], results: Sequence[dict[str, Any]]) -> li
 
 
 def _duration(hook: Hook, checks: Sequence[Mapping[str, Any]]) -> int:
-    """How soon a hook is through, in turns of the event loop: the results stand in that order.
+    """How soon a hook is through, in turns of the event loop: the results stand in that order."""
+    if hook.kind not in ("guardrail", "mutator"):
+        return 0
+    return _pause(hook, [_guardrails.known(check["id"]) or "fail_on_error" in check for check in checks])
+
+
+def _pause(hook: Hook, ran: Sequence[bool]) -> int:
+    """How many turns of the event loop checks take, by whether they ran.
 
     A check that runs takes a turn, and so does waiting for it, which for checks side by side is waiting for all.
     """
-    turns = [int(_guardrails.known(check["id"]) or "fail_on_error" in check) for check in checks]
     if hook.kind == "mutator" or hook.sequential:
-        return sum(turns) + len(turns)
-    if hook.kind != "guardrail":
-        return 0
-    return max(turns) + 2 if turns else 1
+        return sum(ran) + len(ran)
+    return max(ran) + 2 if ran else 1
 
 
 def _feedback(hook: Hook, checks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +11,8 @@ from portkey_testing import _javascript
 from portkey_testing._policy import BrokenRequestError, Target
 from portkey_testing._routes import Route
 from portkey_testing.timeline import GatewayRequest
+
+_BOUNDARY = re.compile(r'multipart/form-data;.*?boundary="?([^";]+)', re.IGNORECASE)
 
 
 class Inbound(NamedTuple):
@@ -54,11 +58,20 @@ def _body(request: GatewayRequest, route: Route) -> tuple[Any, str | None]:
         return _json(request.body), None
     if route.body == "none":
         return {}, None
+    if route.endpoint == "uploadFile":
+        return None, request.body.decode("utf-8", "replace")
     kind = request.headers.get("content-type", "").split(";")[0]
+    if (route.body == "form" or kind == "multipart/form-data") and not _is_form(request):
+        raise BrokenRequestError("Failed to parse body as FormData.")
     if kind == "application/json":
         return ({} if request.method in ("GET", "DELETE") else _json(request.body)), None
-    unread = route.endpoint == "uploadFile" or kind.startswith(("multipart/form-data", "audio"))
-    return None, request.body.decode("utf-8", "replace") if unread else None
+    return None, request.body.decode("utf-8", "replace") if kind.startswith(("multipart/form-data", "audio")) else None
+
+
+def _is_form(request: GatewayRequest) -> bool:
+    """Whether the body is a form with files, to its end."""
+    boundary = _BOUNDARY.match(request.headers.get("content-type", ""))
+    return boundary is not None and f"--{boundary[1]}--".encode() in request.body
 
 
 def _metadata(headers: Mapping[str, str]) -> Mapping[str, Any]:
@@ -73,6 +86,7 @@ def _metadata(headers: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def _json(body: bytes) -> Any:
+    body = body.removeprefix(BOM_UTF8)  # what reads a request as text takes it for no part of that
     try:
         return _javascript.parse(body)
     except ValueError as error:

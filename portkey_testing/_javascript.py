@@ -77,6 +77,17 @@ def truthy(value: Any) -> bool:
     return value is not MISSING and (isinstance(value, Mapping | list) or bool(value))
 
 
+def readable(value: Any) -> Mapping[str, Any]:
+    """The value as something whose fields are looked at: whatever is no object has none.
+
+    Raises:
+        TypeError: it is null, of which JavaScript takes no field.
+    """
+    if value is None:
+        raise TypeError("null has no fields")
+    return value if isinstance(value, Mapping) else {}
+
+
 def text(value: Any) -> str:
     """`String(value)`."""
     match value:

@@ -63,6 +63,8 @@ class Judge:
                 raise _as_one(found)
             if isinstance(raised, BaseExceptionGroup) and (wrapped := _ours_alone(raised)):
                 raise _as_one(wrapped)
+            if (mistaken := _taken_for_a_result(raised)) is not None:
+                raise mistaken
         elif raised is None and item.get_closest_marker(MARKER) is not None:
             pytest.fail(
                 f"the marker {MARKER} has no effect without the fixture portkey_fake: add it to the parameters of the "
@@ -116,6 +118,12 @@ def _ours_alone(group: BaseExceptionGroup[BaseException]) -> list[PortkeyTestFai
     """The failures of the fake in a group that has nothing else in it; else none."""
     ours, others = group.split(PortkeyTestFailure)
     return [] if ours is None or others is not None else list(_leaves(ours))
+
+
+def _taken_for_a_result(raised: BaseException | None) -> PortkeyTestFailure | None:
+    """The failure of the fake that a library has gathered with its results, and then used as one of them."""
+    taken = raised.obj if isinstance(raised, AttributeError) else None
+    return taken if isinstance(taken, PortkeyTestFailure) else None
 
 
 def _unwrapped(excinfo: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:

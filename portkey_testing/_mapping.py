@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
-from portkey_testing import _hooks, _javascript
+from portkey_testing import _cache, _hooks, _javascript
 from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError, WrittenJSON
 from portkey_testing._encode import compact
 from portkey_testing._encode import event as sse
@@ -18,6 +18,7 @@ from portkey_testing.replies import Headers
 from portkey_testing.timeline import Cut, Events, Frame
 
 JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
 PLAIN: Final = "text/plain; charset=UTF-8"
 """What the gateway's server says of an answer without a content type."""
 
@@ -116,6 +117,21 @@ def unreachable(cause: str) -> ProviderAnswer:
     return ProviderAnswer(500, (("content-type", "text/plain"),), body=text.encode(), broken=True)
 
 
+def read_at_once(answer: ProviderAnswer) -> ProviderAnswer:
+    """The answer with its body read to the end; one that breaks off is no answer."""
+    steps = tuple(answer.frames or ())
+    if any(isinstance(step, Cut) for step in steps):
+        text = "Message: terminated Cause: SocketError: other side closed Name: TypeError"
+        return ProviderAnswer(500, (("content-type", "text/plain"),), answer.delay, text.encode(), broken=True)
+    return answer._replace(body=b"".join(step.data for step in steps if isinstance(step, Frame)), frames=None)
+
+
+def no_retry_after() -> ProviderAnswer:
+    """A 429 that does not say when to retry, where the gateway looks for that and trips over it."""
+    text = 'Message: Headers.get: "" is an invalid header name. Cause: NA Name: TypeError'
+    return ProviderAnswer(500, (("content-type", "text/plain"),), body=text.encode(), broken=True)
+
+
 class Reader(NamedTuple):
     """Reads the answers of one target.
 
@@ -124,12 +140,14 @@ class Reader(NamedTuple):
         dialect: What the provider speaks.
         strict: The application gets OpenAI's shape and nothing else.
         stamps: Ids and times the gateway makes up.
+        model: What the request asks for.
     """
 
     provider: str
     dialect: Dialect
     strict: bool
     stamps: Stamps
+    model: Any = None
 
     def read(self, answer: ProviderAnswer, hooks: _hooks.Span | None, *, stream: bool) -> GatewayAnswer:
         """What the gateway makes of `answer` to a request that did, or did not, ask for a stream."""
@@ -147,11 +165,14 @@ class Reader(NamedTuple):
         if kind in _UNREAD or kind.startswith(_UNREAD_KINDS):
             return _untouched(answer, plain())
         if kind.startswith(_TEXTS):
-            return self._text(answer, plain())
+            try:
+                return self._text(answer, plain())
+            except UnmappableError:
+                return crash()
         if answer.status == 204:
             return crash() if kind and (self.dialect.translates or hooks) else plain()
         if answer.status in _OWN_SHAPE:
-            return plain(body=_joined(answer), readable=True) if _is_json(_joined(answer)) else crash()
+            return _in_own_shape(plain, _joined(answer))
         if not self.dialect.translates and not hooks:
             return _untouched(answer, plain())
         # Attempts fail again and again in the same words; hardly any two completions are the same.
@@ -164,11 +185,12 @@ class Reader(NamedTuple):
 
     def _text(self, answer: ProviderAnswer, plain: GatewayAnswer) -> GatewayAnswer:
         """A text, which the gateway wraps where it would have read JSON."""
-        if not self.dialect.translates:
-            return crash() if answer.status == 204 else _untouched(answer, plain)
         if answer.status == 204:
             return crash()
-        wrapped = {"html-message": _joined(answer).decode("utf-8", "replace")}
+        body = _joined(answer)
+        if not self.dialect.translates:
+            return plain._replace(body=body)
+        wrapped = {"html-message": body.decode("utf-8", "replace")}
         said = self.dialect.client_json(answer.status, wrapped, strict=self.strict, created=self.stamps.created)
         return plain._replace(content_type=JSON, body=compact(said).encode())
 
@@ -176,7 +198,7 @@ class Reader(NamedTuple):
         """Whatever comes as the answer to a request for a stream is taken for events."""
         frames: Iterable[Frame | Cut] = [Frame(0.0, answer.body)] if answer.frames is None else answer.frames
         whole = frames if isinstance(frames, Events) else separated(frames)
-        events = self.dialect.client_stream(whole, strict=self.strict, stamps=self.stamps)
+        events = self.dialect.client_stream(whole, strict=self.strict, stamps=self.stamps, model=self.model)
         if hooks is not None and hooks.before_results and not self.strict:
             told = {"hook_results": {"before_request_hooks": hooks.before_results}}
             name = "hook_results" if not self.dialect.translates_streams and self.provider == "anthropic" else None
@@ -222,6 +244,17 @@ def denied(hooks: _hooks.Span) -> GatewayAnswer:
     return GatewayAnswer(_hooks.DENIED, body=compact(body).encode())
 
 
+def kept(body: bytes, hooks: _hooks.Span | None, *, stream: bool) -> GatewayAnswer:
+    """The answer out of the cache; guardrails have seen the request, and see no answer."""
+    status = _hooks.SOFT if hooks is not None and hooks.failed else 200
+    if stream:
+        return GatewayAnswer(status, EVENT_STREAM, frames=_cache.replayed(body))
+    if hooks is not None and hooks.before_results:
+        told = {"hook_results": {"before_request_hooks": hooks.before_results}}
+        body = compact({**_javascript.spread(_javascript.parse(body)), **told}).encode()
+    return GatewayAnswer(status, body=body)
+
+
 def separated(frames: Iterable[Frame | Cut], separator: bytes = b"\n\n") -> Iterator[Frame | Cut]:
     """The frames with one event in each: the gateway splits at blank lines and drops what is empty.
 
@@ -257,15 +290,26 @@ def _untouched(answer: ProviderAnswer, plain: GatewayAnswer) -> GatewayAnswer:
     return plain._replace(body=answer.body) if answer.frames is None else plain._replace(frames=answer.frames)
 
 
-def _is_json(body: bytes) -> bool:
+def _in_own_shape(plain: Callable[..., GatewayAnswer], body: bytes) -> GatewayAnswer:
+    """An answer that the gateway takes for its own of that status; it only spreads what is no object."""
     try:
-        _javascript.parse(body)
+        said = _javascript.parse(body)
     except ValueError:
-        return False
-    return True
+        return crash()
+    if not isinstance(said, Mapping) and _javascript.truthy(said):
+        body = compact(_javascript.spread(said)).encode()
+    return plain(body=body, readable=True)
 
 
 def _joined(answer: ProviderAnswer) -> bytes:
+    """The whole body.
+
+    Raises:
+        UnmappableError: it breaks off.
+    """
     if answer.frames is None:
         return answer.body
-    return b"".join(step.data for step in answer.frames if isinstance(step, Frame))
+    steps = tuple(answer.frames)
+    if any(isinstance(step, Cut) for step in steps):
+        raise UnmappableError("the body breaks off")
+    return b"".join(step.data for step in steps if isinstance(step, Frame))

@@ -6,7 +6,10 @@ import json
 import re
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+OVERRIDE: Final = 'give the target its own with "override_params": {"model": ...}'
+"""What to do about a model that a provider does not have."""
 
 
 @lru_cache(maxsize=256)

@@ -52,10 +52,12 @@ def stream(answer: Answer, params: Mapping[str, Any], stamps: Stamps, model: str
         stamps.new_id("chatcmpl"), stamps.created, model, {"system_fingerprint": FINGERPRINT}, usage=wants_usage
     )
     said = _choices(answer, params)
-    if len(said) == 1 and params.get("logprobs") is not True:
-        flow = _one_choice(answer, envelope, stamps)
+    scored = params.get("logprobs") is True
+    steady = _synth.steady_text(answer, stamps.random) if len(said) == 1 and not scored else None
+    if steady is not None:
+        flow = _steady(answer, steady, envelope)
     else:
-        flow = _several(answer, said, envelope, params, stamps)
+        flow = _in_turn(replace(answer, others=tuple(said[1:])), envelope, params, stamps)
     if answer.delivery.broken is not None:
         return flow
     told = [envelope.usage(usage(answer, params))] if wants_usage else []
@@ -69,56 +71,23 @@ def usage(answer: Answer, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said, **details}
 
 
-def _one_choice(answer: Answer, envelope: Envelope, stamps: Stamps) -> Iterator[Frame | Cut]:
+def _steady(answer: Answer, pieces: Iterator[str], envelope: Envelope) -> Iterator[Frame | Cut]:
     """The common case, kept free of what it does not need: it makes most of the chunks of any test."""
-    steady = _synth.steady_text(answer, stamps.random)
-    if steady is None:
-        return _paced(answer, envelope, stamps)
     opening = Frame(answer.delivery.pace.ttft, envelope.delta(_opening(Text(""))))
     ending = Frame(0.0, envelope.delta({}, _synth.finish_reason(answer)))
     # No generator around the one that makes the chunks, for each of them would pass through it.
-    return chain([opening], envelope.texts(0.0, steady), [ending])
+    return chain([opening], envelope.texts(0.0, pieces), [ending])
 
 
-def _paced(answer: Answer, envelope: Envelope, stamps: Stamps) -> Iterator[Frame | Cut]:
-    """Parts of any kind, with pauses, up to the break if there is one."""
-    begun = False
-    position, index = -1, -1
-    for item in _synth.choice_pieces(answer, stamps.random):
-        if isinstance(item, Cut):
-            yield item
-            return
-        gap, at, part, text = item[1]
-        if not begun:
-            begun = True
-            yield Frame(gap, envelope.delta(_opening(part)))
-            gap = 0.0
-        if isinstance(part, Text):
-            yield Frame(gap, envelope.text(text))
-        else:
-            if isinstance(part, ToolCall) and at != position:
-                index += 1
-                yield Frame(gap, envelope.delta({"tool_calls": [{"index": index, **_started(part, stamps)}]}))
-                gap = 0.0
-            yield Frame(gap, envelope.delta(_delta(part, text, index, first=at != position)))
-        position = at
-    if not begun:
-        yield Frame(answer.delivery.pace.ttft, envelope.delta(_opening(Text(""))))
-    yield Frame(0.0, envelope.delta({}, _synth.finish_reason(answer)))
-
-
-def _several(
-    answer: Answer, said: list[Answer], envelope: Envelope, params: Mapping[str, Any], stamps: Stamps
-) -> Iterator[Frame | Cut]:
-    """Several choices, a piece of each in turn, or one with log probabilities, a token in each chunk."""
+def _in_turn(answer: Answer, envelope: Envelope, params: Mapping[str, Any], stamps: Stamps) -> Iterator[Frame | Cut]:
+    """Parts of any kind, with pauses, a piece of each choice in turn, up to the break if there is one."""
+    said = (answer, *answer.others)
     scored = params.get("logprobs") is True
-    # With log probabilities every chunk is a token.
-    by = answer.delivery.pace.by if not scored else "token"
+    plain = len(said) == 1 and not scored
     positions = [-1] * len(said)
     calls = [-1] * len(said)
     given = [iter(choice.logprobs or ()) for choice in said]
-    whole = _in_choices(answer, said, by)
-    for item in _synth.choice_pieces(whole, stamps.random):
+    for item in _synth.choice_pieces(answer, stamps.random, scored=scored):
         if isinstance(item, Cut):
             yield item
             return
@@ -131,16 +100,22 @@ def _several(
             started = {"tool_calls": [{"index": calls[choice], **_started(part, stamps)}]}
             yield Frame(gap, envelope.delta(started, index=choice))
             gap = 0.0
-        logprobs = None
-        if scored and isinstance(part, Text):
-            token = next(given[choice], (text, _synth.made_up_logprob(text)))
-            logprobs = _logprobs([TokenLogprob(*token)], params)
-        delta = _delta(part, text, calls[choice], first=at != positions[choice])
-        yield Frame(gap, envelope.delta(delta, index=choice, logprobs=logprobs))
+        if plain and isinstance(part, Text):
+            yield Frame(gap, envelope.text(text))
+        else:
+            logprobs = None
+            if scored and isinstance(part, Text):
+                token = next(given[choice], (text, _synth.made_up_logprob(text)))
+                logprobs = _logprobs([TokenLogprob(*token)], params)
+            delta = _delta(part, text, calls[choice], first=at != positions[choice])
+            yield Frame(gap, envelope.delta(delta, index=choice, logprobs=logprobs))
         positions[choice] = at
+    # An answer without a piece takes as long as the first one would.
+    wait = answer.delivery.pace.ttft if max(positions) < 0 else 0.0
     for index, finished in enumerate(said):
         if positions[index] < 0:
-            yield Frame(0.0, envelope.delta(_opening(Text("")), index=index))
+            yield Frame(wait, envelope.delta(_opening(Text("")), index=index))
+            wait = 0.0
         yield Frame(0.0, envelope.delta({}, _synth.finish_reason(finished), index=index))
 
 
@@ -151,14 +126,6 @@ def _choices(answer: Answer, params: Mapping[str, Any]) -> list[Answer]:
     if len(said) == 1 and isinstance(asked, int) and asked > 1:
         return said * asked
     return said
-
-
-def _in_choices(answer: Answer, said: list[Answer], by: Any) -> Answer:
-    """One answer that holds all choices, cut as asked; given tokens are the pieces of their text."""
-    tokens = tuple(token for token, _ in answer.logprobs or ())
-    pace = replace(answer.delivery.pace, by=tokens or by)
-    delivery = replace(answer.delivery, pace=pace)
-    return replace(answer, others=tuple(said[1:]), delivery=delivery)
 
 
 def _message(answer: Answer, stamps: Stamps) -> dict[str, Any]:

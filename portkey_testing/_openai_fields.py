@@ -2,218 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from portkey_testing._encode import compact
-from portkey_testing._openai_schemas import schema_problem
-from portkey_testing._openai_words import (
+from portkey_testing._openai_checks import (
     Check,
-    Problem,
-    array_too_long,
+    all_of,
+    anything,
+    array_of,
     boolean,
-    empty_array,
+    identifier,
     integer,
-    missing,
     number,
     one_of,
-    required_name,
+    record,
     string,
-    unknown_fields,
-    unsupported_value,
-    wrong_type,
+    tagged,
 )
+from portkey_testing._openai_schemas import schema_problem
+from portkey_testing._openai_words import Problem, wrong_type
 
 TOOLS_LIMIT: Final = 128
 
+_STOPS: Final = array_of(string(), "strings", at_most=4)
+_BIAS: Final = number(-100, 100)
+_OBJECT: Final = record({})
+_METADATA_VALUE: Final = string(512)
 
-def _stop(name: str, value: Any) -> Iterator[Problem]:
+
+def _stop(param: str, value: Any) -> Problem | None:
     if isinstance(value, list):
-        if len(value) > 4:
-            yield array_too_long(name, value, 4)
-        for index, item in enumerate(value):
-            if not isinstance(item, str):
-                yield wrong_type(f"{name}[{index}]", "a string", item)
-    elif not isinstance(value, str):
-        yield wrong_type(name, "one of a string or array of strings", value)
+        return _STOPS(param, value)
+    return None if isinstance(value, str) else wrong_type(param, "one of a string or array of strings", value)
 
 
-def _logit_bias(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, Mapping):
-        yield wrong_type(name, "an object", value)
-        return
+def _biases(param: str, value: Mapping[str, Any]) -> Problem | None:
     for token, bias in value.items():
         if not (token.isascii() and token.isdigit()):
-            yield Problem(
-                f"Invalid key in '{name}': {token}. You should only be submitting non-negative integers.", name
-            )
-        for found in number(-100, 100)(f"{name}.{token}", bias):
-            yield Problem(found.message, found.param)
+            words = f"Invalid key in '{param}': {token}. You should only be submitting non-negative integers."
+            return Problem(words, param)
+        if (found := _BIAS(f"{param}.{token}", bias)) is not None:
+            return replace(found, code=None)
+    return None
 
 
-def _metadata(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, Mapping):
-        yield wrong_type(name, "an object", value)
-        return
+def _metadata(param: str, value: Mapping[str, Any]) -> Problem | None:
     if len(value) > 16:
-        yield Problem(
-            f"Invalid '{name}': too many properties. Expected an object with at most 16 properties, but got an object "
+        return Problem(
+            f"Invalid '{param}': too many properties. Expected an object with at most 16 properties, but got an object "
             f"with {len(value)} properties instead.",
-            name,
+            param,
             "object_above_max_properties",
         )
-    for key, item in value.items():
-        if len(key) > 64:
-            yield Problem(
-                f"Invalid property name in '{name}': string too long. Expected a string with maximum length 64, but "
-                f"got a string with length {len(key)} instead.",
-                name,
+    for name, text in value.items():
+        if len(name) > 64:
+            return Problem(
+                f"Invalid property name in '{param}': string too long. Expected a string with maximum length 64, but "
+                f"got a string with length {len(name)} instead.",
+                param,
             )
-        yield from string(512)(f"{name}.{key}", item)
+        if (found := _METADATA_VALUE(f"{param}.{name}", text)) is not None:
+            return found
+    return None
 
 
-def _stream_options(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, Mapping):
-        yield wrong_type(name, "an object", value)
-        return
-    yield from unknown_fields(name, value, ("include_usage", "include_obfuscation"))
-    for key, item in value.items():
-        if item is not None:
-            yield from boolean(f"{name}.{key}", item)
+def _parameters(param: str, function: Mapping[str, Any]) -> Problem | None:
+    """The schema of a function's parameters, which is judged together with its name and strictness."""
+    parameters = function.get("parameters")
+    if not parameters:
+        return None
+    found = schema_problem(compact(parameters), strict=function.get("strict") is True)
+    if found is None:
+        return None
+    words = f"Invalid schema for function '{function['name']}': {found}"
+    return Problem(words, f"{param}.parameters", "invalid_function_parameters")
 
 
-def _modalities(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, list):
-        yield wrong_type(name, "an array of strings", value)
-        return
-    for index, item in enumerate(value):
-        yield from one_of("text", "audio")(f"{name}[{index}]", item)
+def _structure(param: str, wanted: Mapping[str, Any]) -> Problem | None:
+    """The schema of structured output; one that is not strict is only advice to the model."""
+    schema = wanted.get("schema")
+    if schema is None or wanted.get("strict") is not True:
+        return None
+    found = schema_problem(compact(schema), strict=True)
+    if found is None:
+        return None
+    field = param.partition(".")[0]  # OpenAI names no more of the path here
+    return Problem(f"Invalid schema for {field} '{wanted['name']}': {found}", field)
 
 
-def _response_format(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, Mapping):
-        yield wrong_type(name, "an object", value)
-        return
-    kind = value.get("type")
-    if kind is None:
-        yield missing(f"{name}.type")
-    elif kind not in ("json_object", "json_schema", "text"):
-        yield unsupported_value(f"{name}.type", kind, ("json_object", "json_schema", "text"))
-    yield from unknown_fields(name, value, ("type", "json_schema") if kind == "json_schema" else ("type",))
-    if kind == "json_schema":
-        yield from _json_schema(f"{name}.json_schema", value.get("json_schema"))
-
-
-def _json_schema(name: str, given: Any) -> Iterator[Problem]:
-    if given is None:
-        yield missing(name)
-    elif not isinstance(given, Mapping):
-        yield wrong_type(name, "an object", given)
-    else:
-        yield from required_name(f"{name}.name", given.get("name"))
-        yield from unknown_fields(name, given, ("name", "description", "schema", "strict"))
-        if (strict := given.get("strict")) is not None:
-            yield from boolean(f"{name}.strict", strict)
-        schema = given.get("schema")
-        if schema is not None and given.get("strict") is True:
-            found = schema_problem(compact(schema), strict=True)
-            if found is not None:
-                yield Problem(f"Invalid schema for response_format '{given['name']}': {found}", "response_format")
-
-
-def _tools(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, list):
-        yield wrong_type(name, "an array of objects", value)
-        return
-    if not value:
-        yield empty_array(name)
-    if len(value) > TOOLS_LIMIT:
-        yield array_too_long(name, value, TOOLS_LIMIT)
-    for index, tool in enumerate(value):
-        yield from _tool(f"{name}[{index}]", tool)
-
-
-def _tool(name: str, tool: Any) -> Iterator[Problem]:
-    if not isinstance(tool, Mapping):
-        yield wrong_type(name, "an object", tool)
-        return
-    kind = tool.get("type")
-    if kind is None:
-        yield missing(f"{name}.type")
-    elif kind not in ("function", "custom"):
-        yield unsupported_value(f"{name}.type", kind, ("function", "custom"))
-    if kind == "custom":
-        yield from _custom(f"{name}.custom", tool.get("custom"))
-        return
-    function = tool.get("function")
-    if function is None:
-        yield missing(f"{name}.function")
-    elif not isinstance(function, Mapping):
-        yield wrong_type(f"{name}.function", "an object", function)
-    else:
-        yield from required_name(f"{name}.function.name", function.get("name"))
-        if (description := function.get("description")) is not None:
-            yield from string(1024)(f"{name}.function.description", description)
-        if (strict := function.get("strict")) is not None:
-            yield from boolean(f"{name}.function.strict", strict)
-        if (parameters := function.get("parameters")) is not None:
-            yield from _parameters(f"{name}.function.parameters", function, parameters)
-
-
-def _custom(name: str, given: Any) -> Iterator[Problem]:
-    if given is None:
-        yield missing(name)
-    elif not isinstance(given, Mapping):
-        yield wrong_type(name, "an object", given)
-    else:
-        yield from required_name(f"{name}.name", given.get("name"))
-
-
-def _functions(name: str, value: Any) -> Iterator[Problem]:
-    """What tools were called before they were tools."""
-    if not isinstance(value, list):
-        yield wrong_type(name, "an array of objects", value)
-        return
-    if not value:
-        yield empty_array(name)
-    if len(value) > TOOLS_LIMIT:
-        yield array_too_long(name, value, TOOLS_LIMIT)
-    for index, function in enumerate(value):
-        if isinstance(function, Mapping):
-            yield from required_name(f"{name}[{index}].name", function.get("name"))
-        else:
-            yield wrong_type(f"{name}[{index}]", "an object", function)
-
-
-def _audio(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, Mapping):
-        yield wrong_type(name, "an object", value)
-        return
-    for field in ("voice", "format"):
-        if value.get(field) is None:
-            yield missing(f"{name}.{field}")
-    yield from one_of("wav", "aac", "mp3", "flac", "opus", "pcm16")(f"{name}.format", value["format"])
-
-
-def _prediction(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, Mapping):
-        yield wrong_type(name, "an object", value)
-        return
-    for field in ("type", "content"):
-        if value.get(field) is None:
-            yield missing(f"{name}.{field}")
-    yield from one_of("content")(f"{name}.type", value["type"])
-
-
-def _parameters(name: str, function: Mapping[str, Any], parameters: Any) -> Iterator[Problem]:
-    if not isinstance(parameters, Mapping):
-        yield wrong_type(name, "an object", parameters)
-    elif parameters:
-        found = schema_problem(compact(parameters), strict=function.get("strict") is True)
-        if found is not None:
-            words = f"Invalid schema for function '{function['name']}': {found}"
-            yield Problem(words, name, "invalid_function_parameters")
-
+_FUNCTION: Final = record({"name": identifier}, {"description": string(1024), "strict": boolean, "parameters": _OBJECT})
+_JSON_SCHEMA: Final = record(
+    {"name": identifier}, {"description": anything, "strict": boolean, "schema": anything}, closed=True
+)
+_NAMED: Final = record({"name": identifier})
 
 FIELDS: Final[Mapping[str, Check]] = {
     "temperature": number(0, 2),
@@ -236,13 +119,21 @@ FIELDS: Final[Mapping[str, Check]] = {
     "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh"),
     "verbosity": one_of("low", "medium", "high"),
     "stop": _stop,
-    "logit_bias": _logit_bias,
-    "metadata": _metadata,
-    "stream_options": _stream_options,
-    "modalities": _modalities,
-    "response_format": _response_format,
-    "tools": _tools,
-    "functions": _functions,
-    "audio": _audio,
-    "prediction": _prediction,
+    "logit_bias": all_of(_OBJECT, _biases),
+    "metadata": all_of(_OBJECT, _metadata),
+    "stream_options": record({}, {"include_usage": boolean, "include_obfuscation": boolean}, closed=True),
+    "modalities": array_of(one_of("text", "audio"), "strings"),
+    "response_format": tagged(
+        json_object=record({"type": anything}, closed=True),
+        json_schema=record({"type": anything, "json_schema": all_of(_JSON_SCHEMA, _structure)}, closed=True),
+        text=record({"type": anything}, closed=True),
+    ),
+    "tools": array_of(
+        tagged(function=record({"function": all_of(_FUNCTION, _parameters)}), custom=record({"custom": _NAMED})),
+        nonempty=True,
+        at_most=TOOLS_LIMIT,
+    ),
+    "functions": array_of(_NAMED, nonempty=True, at_most=TOOLS_LIMIT),  # what tools were called before they were tools
+    "audio": record({"voice": anything, "format": one_of("wav", "aac", "mp3", "flac", "opus", "pcm16")}),
+    "prediction": record({"type": one_of("content"), "content": anything}),
 }

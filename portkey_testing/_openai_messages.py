@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portkey_testing._openai_words import (
-    Problem,
-    array_too_long,
-    empty_array,
-    missing,
-    no_match,
-    one_of,
-    required_name,
-    string,
-    too_long,
-    unsupported_value,
-    wrong_type,
-)
+from portkey_testing._openai_checks import all_of, anything, array_of, identifier, one_of, record, string, tagged
+from portkey_testing._openai_words import Problem, dotted, missing, no_match, wrong_type
 
 CONTENT_LIMIT: Final = 10_485_760
 """Characters of one message."""
@@ -26,22 +15,33 @@ CONTENT_LIMIT: Final = 10_485_760
 CALLS_LIMIT: Final = 128
 """Tool calls of one message (openai/openai-dotnet#317)."""
 
-_PARTICIPANT = re.compile(r"[^\s<|\\/>]+")
-_PARTICIPANT_WORDS: Final = r"^[^\s<|\\/>]+$"
-
-_ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 _PLAIN: Final = ("system", "assistant", "user", "developer")
 """Roles of messages that may be nothing but a text."""
 
-_PARTS: Final[Mapping[str, str]] = {
-    "text": "text",
-    "image_url": "image_url",
-    "input_audio": "input_audio",
-    "refusal": "refusal",
-    "audio": "audio",
-    "file": "file",
-}
-"""Kinds of content parts, and the field each must have."""
+_PARTICIPANT: Final = re.compile(r"[^\s<|\\/>]+")
+
+_ROLE: Final = record({"role": one_of("system", "assistant", "user", "function", "tool", "developer")})
+_TEXT: Final = string(CONTENT_LIMIT)
+_NAME: Final = string(64)
+_PARTS: Final = array_of(
+    tagged(
+        text=record({"text": string()}),
+        image_url=record({"image_url": record({"url": string()}, {"detail": one_of("low", "high", "auto")})}),
+        input_audio=record({"input_audio": record({"data": string(), "format": one_of("wav", "mp3")})}),
+        refusal=record({"refusal": anything}),
+        audio=record({"audio": anything}),
+        file=record({"file": anything}),
+    ),
+    nonempty=True,
+)
+_CALLS: Final = array_of(
+    all_of(
+        record({"id": string(40)}),
+        tagged(function=record({"function": record({"name": identifier, "arguments": string()})}), custom=anything),
+    ),
+    nonempty=True,
+    at_most=CALLS_LIMIT,
+)
 
 
 def are_plain(messages: Any) -> bool:
@@ -57,221 +57,117 @@ def are_plain(messages: Any) -> bool:
     return True
 
 
-def message_problems(messages: Any) -> Iterator[Problem]:
-    """What is wrong with single messages, in order."""
-    if not isinstance(messages, list):
-        yield wrong_type("messages", "an array of objects", messages)
-        return
-    if not messages:
-        yield empty_array("messages")
-    for index, message in enumerate(messages):
-        yield from _message(index, message)
-
-
-def _message(index: int, message: Any) -> Iterator[Problem]:
-    where = f"messages[{index}]"
-    if not isinstance(message, Mapping):
-        yield wrong_type(where, "an object", message)
-        return
-    role = message.get("role")
-    if role is None:
-        yield missing(f"{where}.role")
-    elif role not in _ROLES:
-        yield unsupported_value(f"{where}.role", role, _ROLES)
-    yield from _content(index, message)
-    name = message.get("name")
-    if name is not None:
-        yield from string(64)(f"{where}.name", name)
-        if not _PARTICIPANT.fullmatch(name):
-            yield no_match(f"{where}.name", _PARTICIPANT_WORDS)
-    elif role == "function":
-        yield Problem(
-            "Missing parameter 'name': messages with role 'function' must have a 'name'.", f"messages.[{index}].name"
-        )
-    if role == "assistant" and message.get("tool_calls") is not None:
-        yield from _tool_calls(index, message["tool_calls"])
-
-
-def _content(index: int, message: Mapping[str, Any]) -> Iterator[Problem]:
-    where = f"messages[{index}].content"
-    content = message.get("content")
+def _content(param: str, message: Mapping[str, Any]) -> Problem | None:
+    content, role = message.get("content"), message["role"]
+    where = f"{param}.content"
     if isinstance(content, str):
-        if len(content) > CONTENT_LIMIT:
-            yield too_long(where, content, CONTENT_LIMIT)
-    elif content is None:
+        return _TEXT(where, content)
+    if content is None:
         said_otherwise = any(message.get(name) for name in ("tool_calls", "function_call", "refusal", "audio"))
-        if message["role"] == "function" or (message["role"] == "assistant" and said_otherwise):
-            return
-        if "content" in message or message["role"] == "assistant":
-            yield Problem("Invalid value for 'content': expected a string, got null.", f"messages.[{index}].content")
-        yield missing(where)
-    elif isinstance(content, list):
-        if not content:
-            yield empty_array(where)
-        for position, part in enumerate(content):
-            yield from _part(index, message["role"], f"{where}[{position}]", part)
-    else:
-        yield wrong_type(where, "one of a string or array of objects", content)
-
-
-def _part(index: int, role: str, where: str, part: Any) -> Iterator[Problem]:
-    if not isinstance(part, Mapping):
-        yield wrong_type(where, "an object", part)
-        return
-    kind = part.get("type")
-    if kind is None:
-        yield missing(f"{where}.type")
-    elif not isinstance(kind, str):
-        yield wrong_type(f"{where}.type", "a string", kind)
-    elif kind not in _PARTS:
-        yield unsupported_value(f"{where}.type", kind, tuple(_PARTS))
-    elif kind == "image_url" and role != "user":
-        yield Problem(
-            f"Invalid 'messages[{index}]'. Image URLs are only allowed for messages with role 'user', but this message "
-            f"with role '{role}' contains an image URL.",
-            f"messages[{index}]",
-            "invalid_value",
+        if role == "function" or (role == "assistant" and said_otherwise):
+            return None
+        if "content" in message or role == "assistant":
+            return Problem("Invalid value for 'content': expected a string, got null.", dotted(where))
+        return missing(where)
+    if not isinstance(content, list):
+        return wrong_type(where, "one of a string or array of objects", content)
+    found = _PARTS(where, content)
+    if found is None and role != "user" and any(part["type"] == "image_url" for part in content):
+        words = (
+            f"Invalid '{param}'. Image URLs are only allowed for messages with role 'user', but this message with role "
+            f"'{role}' contains an image URL."
         )
-    elif part.get(_PARTS[kind]) is None:
-        yield missing(f"{where}.{_PARTS[kind]}")
-    elif kind == "text":
-        yield from string()(f"{where}.text", part["text"])
-    elif kind == "image_url":
-        image = part["image_url"]
-        if not isinstance(image, Mapping):
-            yield wrong_type(f"{where}.image_url", "an object", image)
-        elif image.get("url") is None:
-            yield missing(f"{where}.image_url.url")
-        else:
-            yield from string()(f"{where}.image_url.url", image["url"])
-            if (detail := image.get("detail")) is not None:
-                yield from one_of("low", "high", "auto")(f"{where}.image_url.detail", detail)
-    elif kind == "input_audio":
-        yield from _sound(f"{where}.input_audio", part["input_audio"])
+        return Problem(words, param, "invalid_value")
+    return found
 
 
-def _sound(where: str, sound: Any) -> Iterator[Problem]:
-    if not isinstance(sound, Mapping):
-        yield wrong_type(where, "an object", sound)
-        return
-    for field in ("data", "format"):
-        if sound.get(field) is None:
-            yield missing(f"{where}.{field}")
-    yield from string()(f"{where}.data", sound["data"])
-    yield from one_of("wav", "mp3")(f"{where}.format", sound["format"])
+def _name(param: str, message: Mapping[str, Any]) -> Problem | None:
+    name = message.get("name")
+    where = f"{param}.name"
+    if name is not None:
+        return _NAME(where, name) or (None if _PARTICIPANT.fullmatch(name) else no_match(where, _PARTICIPANT.pattern))
+    if message["role"] != "function":
+        return None
+    return Problem("Missing parameter 'name': messages with role 'function' must have a 'name'.", dotted(where))
 
 
-def image_problems(messages: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+def _tool_calls(param: str, message: Mapping[str, Any]) -> Problem | None:
+    calls = message.get("tool_calls")
+    if calls is None or message["role"] != "assistant":
+        return None
+    where = f"{param}.tool_calls"
+    if (found := _CALLS(where, calls)) is not None:
+        return found
+    seen: set[str] = set()
+    for call in calls:
+        if call["id"] in seen:
+            words = f"Duplicate value for 'tool_call_id' of '{call['id']}' in message with role 'assistant'."
+            return Problem(f"Invalid parameter: {words}", dotted(where))
+        seen.add(call["id"])
+    return None
+
+
+messages_problem: Final = array_of(all_of(_ROLE, _content, _name, _tool_calls), nonempty=True)
+"""What is wrong with single messages."""
+
+
+def image_problem(messages: Sequence[Mapping[str, Any]]) -> Problem | None:
     """What a model that only reads refuses (browser-use/web-ui#274)."""
     for index, message in enumerate(messages):
         content = message.get("content")
         for position, part in enumerate(content if isinstance(content, list) else ()):
             if part["type"] == "image_url":
-                yield Problem(
+                return Problem(
                     "Invalid content type. image_url is only supported by certain models.",
-                    f"messages.[{index}].content.[{position}].type",
+                    dotted(f"messages[{index}].content[{position}].type"),
                 )
+    return None
 
 
-def _tool_calls(index: int, calls: Any) -> Iterator[Problem]:
-    where = f"messages[{index}].tool_calls"
-    if not isinstance(calls, list):
-        yield wrong_type(where, "an array of objects", calls)
-        return
-    if not calls:
-        yield empty_array(where)
-    if len(calls) > CALLS_LIMIT:
-        yield array_too_long(where, calls, CALLS_LIMIT)
-    seen: set[str] = set()
-    for position, call in enumerate(calls):
-        here = f"{where}[{position}]"
-        if not isinstance(call, Mapping):
-            yield wrong_type(here, "an object", call)
-            continue
-        call_id = call.get("id")
-        if call_id is None:
-            yield missing(f"{here}.id")
-        yield from string(40)(f"{here}.id", call_id)
-        kind = call.get("type")
-        if kind is None:
-            yield missing(f"{here}.type")
-        elif kind not in ("function", "custom"):
-            yield unsupported_value(f"{here}.type", kind, ("function", "custom"))
-        elif kind == "function":
-            function = call.get("function")
-            if not isinstance(function, Mapping):
-                yield (
-                    missing(f"{here}.function")
-                    if function is None
-                    else wrong_type(f"{here}.function", "an object", function)
-                )
-                continue
-            yield from required_name(f"{here}.function.name", function.get("name"))
-            if function.get("arguments") is None:
-                yield missing(f"{here}.function.arguments")
-            yield from string()(f"{here}.function.arguments", function["arguments"])
-        if call_id in seen:
-            yield Problem(
-                f"Invalid parameter: Duplicate value for 'tool_call_id' of '{call_id}' in message with role "
-                "'assistant'.",
-                f"messages.[{index}].tool_calls",
-            )
-        seen.add(str(call_id))
-
-
-def tool_flow(messages: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+def tool_flow_problem(messages: Sequence[Mapping[str, Any]]) -> Problem | None:
     """Each tool call is answered once, in the run of tool messages right after it."""
-    open_calls: dict[str, int | None] = {}
-    asked_at = -1
+    answered_at: dict[str, int | None] = {}  # by the ids of the calls
+    asked_at: int | None = None
     for index, message in enumerate(messages):
         if message["role"] == "tool":
-            yield from _tool_result(index, message, asked_at, open_calls)
+            if asked_at is None:
+                # The misspelling is the vendor's.
+                words = "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
+                return Problem(f"Invalid parameter: {words}", f"messages.[{index}].role")
+            if (found := _result_problem(index, message.get("tool_call_id"), answered_at)) is not None:
+                return found
+            answered_at[message["tool_call_id"]] = index
             continue
-        if open_calls:
-            yield from _unanswered(asked_at, open_calls)
-            open_calls, asked_at = {}, -1
-        if message["role"] == "assistant" and message.get("tool_calls"):
-            asked_at = index
-            open_calls = {call["id"]: None for call in message["tool_calls"]}
-    yield from _unanswered(asked_at, open_calls)
+        if (found := _unanswered(asked_at, answered_at)) is not None:
+            return found
+        calls = message["tool_calls"] if message["role"] == "assistant" and message.get("tool_calls") else ()
+        answered_at = {call["id"]: None for call in calls}
+        asked_at = index if calls else None
+    return _unanswered(asked_at, answered_at)
 
 
-def _tool_result(
-    index: int, message: Mapping[str, Any], asked_at: int, open_calls: dict[str, int | None]
-) -> Iterator[Problem]:
-    if asked_at < 0:
-        # The misspelling is the vendor's.
-        yield Problem(
-            "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
-            "'tool_calls'.",
-            f"messages.[{index}].role",
-        )
-        return
-    call_id = message.get("tool_call_id")
-    param = f"messages.[{index}].tool_call_id"
+def _result_problem(index: int, call_id: Any, answered_at: Mapping[str, int | None]) -> Problem | None:
+    param = f"messages[{index}].tool_call_id"
     if call_id is None:
-        yield Problem("Missing parameter 'tool_call_id': messages with role 'tool' must have a 'tool_call_id'.", param)
-    elif not isinstance(call_id, str):
-        yield wrong_type(f"messages[{index}].tool_call_id", "a string", call_id)
-    elif call_id not in open_calls:
-        yield Problem(
-            f"Invalid parameter: 'tool_call_id' of '{call_id}' not found in 'tool_calls' of previous message.", param
-        )
-    elif (before := open_calls[call_id]) is not None:
-        yield Problem(
-            f"Invalid parameter: Duplicate value for 'tool_call_id' of '{call_id}', in messages[{before}] and "
-            f"messages[{index}].",
-            param,
-        )
-    else:
-        open_calls[call_id] = index
+        words = "Missing parameter 'tool_call_id': messages with role 'tool' must have a 'tool_call_id'."
+        return Problem(words, dotted(param))
+    if not isinstance(call_id, str):
+        return wrong_type(param, "a string", call_id)
+    if call_id not in answered_at:
+        words = f"Invalid parameter: 'tool_call_id' of '{call_id}' not found in 'tool_calls' of previous message."
+        return Problem(words, dotted(param))
+    if (before := answered_at[call_id]) is not None:
+        words = f"Duplicate value for 'tool_call_id' of '{call_id}', in messages[{before}] and messages[{index}]."
+        return Problem(f"Invalid parameter: {words}", dotted(param))
+    return None
 
 
-def _unanswered(asked_at: int, open_calls: Mapping[str, int | None]) -> Iterator[Problem]:
-    missing = [call_id for call_id, answered_at in open_calls.items() if answered_at is None]
-    if missing:
-        yield Problem(
-            "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
-            "'tool_call_id'. The following tool_call_ids did not have response messages: " + ", ".join(missing),
-            f"messages.[{asked_at}].role",
-        )
+def _unanswered(asked_at: int | None, answered_at: Mapping[str, int | None]) -> Problem | None:
+    left = [call_id for call_id, index in answered_at.items() if index is None]
+    if not left:
+        return None
+    return Problem(
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+        "'tool_call_id'. The following tool_call_ids did not have response messages: " + ", ".join(left),
+        f"messages.[{asked_at}].role",
+    )

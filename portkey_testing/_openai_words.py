@@ -1,14 +1,10 @@
-"""How OpenAI words a refusal, and the checks of plain values that most of its rules are made of."""
+"""How OpenAI words a refusal."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
-
-_NAME = re.compile(r"[a-zA-Z0-9_-]+")
-_NAME_WORDS: Final = "^[a-zA-Z0-9_-]+$"
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,62 +26,12 @@ class Problem:
     advice: str = ""
 
 
-Check: TypeAlias = Callable[[str, Any], Iterator[Problem]]
-"""What is wrong with a value, given the path of its parameter."""
-
-
-def number(low: float, high: float) -> Callable[[str, Any], Iterator[Problem]]:
-    def check(name: str, value: Any) -> Iterator[Problem]:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield wrong_type(name, "a decimal", value)
-        elif value < low:
-            yield out_of_range(name, "decimal", ">=", low, value)
-        elif value > high:
-            yield out_of_range(name, "decimal", "<=", high, value)
-
-    return check
-
-
-def integer(low: int | None = None, high: int | None = None) -> Callable[[str, Any], Iterator[Problem]]:
-    def check(name: str, value: Any) -> Iterator[Problem]:
-        # JavaScript, and so the gateway, knows no difference between 5 and 5.0.
-        if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
-            yield wrong_type(name, "an integer", value)
-        elif low is not None and value < low:
-            yield out_of_range(name, "integer", ">=", low, value)
-        elif high is not None and value > high:
-            yield out_of_range(name, "integer", "<=", high, value)
-
-    return check
-
-
-def boolean(name: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, bool):
-        yield wrong_type(name, "a boolean", value)
-
-
-def string(limit: int | None = None) -> Callable[[str, Any], Iterator[Problem]]:
-    def check(name: str, value: Any) -> Iterator[Problem]:
-        if not isinstance(value, str):
-            yield wrong_type(name, "a string", value)
-        elif limit is not None and len(value) > limit:
-            yield too_long(name, value, limit)
-
-    return check
-
-
-def one_of(*values: str, silent: tuple[str, ...] = ()) -> Callable[[str, Any], Iterator[Problem]]:
-    def check(name: str, value: Any) -> Iterator[Problem]:
-        if not isinstance(value, str):
-            yield wrong_type(name, "a string", value)
-        elif value not in values and value not in silent:
-            yield unsupported_value(name, value, values)
-
-    return check
-
-
 def missing(param: str) -> Problem:
     return Problem(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+
+
+def unknown(param: str) -> Problem:
+    return Problem(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
 
 
 def wrong_type(param: str, expected: str, value: Any) -> Problem:
@@ -105,6 +51,13 @@ def out_of_range(param: str, kind: str, sign: str, limit: float, value: float) -
     return Problem(words, param, f"{kind}_{code}_value")
 
 
+def empty_string(param: str) -> Problem:
+    words = (
+        f"Invalid '{param}': empty string. Expected a string with minimum length 1, but got an empty string instead."
+    )
+    return Problem(words, param, "empty_string")
+
+
 def too_long(param: str, value: str, limit: int) -> Problem:
     return Problem(
         f"Invalid '{param}': string too long. Expected a string with maximum length {limit}, but got a string with "
@@ -112,6 +65,11 @@ def too_long(param: str, value: str, limit: int) -> Problem:
         param,
         "string_above_max_length",
     )
+
+
+def empty_array(param: str) -> Problem:
+    words = f"Invalid '{param}': empty array. Expected an array with minimum length 1, but got an empty array instead."
+    return Problem(words, param, "empty_array")
 
 
 def array_too_long(param: str, value: Sequence[Any], limit: int) -> Problem:
@@ -123,43 +81,17 @@ def array_too_long(param: str, value: Sequence[Any], limit: int) -> Problem:
     )
 
 
-def empty_array(param: str) -> Problem:
-    words = f"Invalid '{param}': empty array. Expected an array with minimum length 1, but got an empty array instead."
-    return Problem(words, param, "empty_array")
-
-
 def no_match(param: str, pattern: str) -> Problem:
     return Problem(
-        f"Invalid '{param}': string does not match pattern. Expected a string that matches the pattern '{pattern}'.",
+        f"Invalid '{param}': string does not match pattern. Expected a string that matches the pattern '^{pattern}$'.",
         param,
         "invalid_value",
     )
 
 
-def unknown_fields(param: str, value: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[Problem]:
-    for name in value:
-        if name not in known:
-            path = f"{param}.{name}"
-            yield Problem(f"Unknown parameter: '{path}'.", path, "unknown_parameter")
-
-
-def required_name(param: str, value: Any) -> Iterator[Problem]:
-    """The name of a function or a schema."""
-    if value is None:
-        yield missing(param)
-    elif not isinstance(value, str):
-        yield wrong_type(param, "a string", value)
-    elif not value:
-        yield Problem(
-            f"Invalid '{param}': empty string. Expected a string with minimum length 1, but got an empty string "
-            "instead.",
-            param,
-            "empty_string",
-        )
-    elif len(value) > 64:
-        yield too_long(param, value, 64)
-    elif not _NAME.fullmatch(value):
-        yield no_match(param, _NAME_WORDS)
+def dotted(param: str) -> str:
+    """A path as the older rules write it: `messages.[1].role`, where the newer ones write `messages[1].role`."""
+    return param.replace("[", ".[")
 
 
 def kind_of(value: Any) -> str:

@@ -127,6 +127,7 @@ class Group(NamedTuple):
         default: The name chosen where no query holds.
         name: What conditional routing calls it.
         weight: Share in load balancing.
+        sticky: Whom the hosted product keeps at one target; empty if nobody.
     """
 
     path: str
@@ -137,6 +138,7 @@ class Group(NamedTuple):
     default: str | None = None
     name: str | None = None
     weight: float = 1
+    sticky: Mapping[str, Any] = _NONE
 
 
 Node: TypeAlias = Target | Group
@@ -274,11 +276,12 @@ def _node(
         path=path,
         mode=str(strategy.get("mode")),
         targets=_Children(targets, path, inherited, request),
-        codes=None if codes is None else tuple(codes),
+        codes=None if codes is None else _listed(codes),
         conditions=strategy.get("conditions"),
         default=strategy.get("default"),
         name=options.get("name"),
         weight=_weight(options.get("weight")),
+        sticky=strategy.get("sticky") or _NONE,
     )
 
 
@@ -368,9 +371,14 @@ def _retry(options: Mapping[str, Any]) -> Retry:
         return Retry()
     return Retry(
         attempts=attempts,
-        codes=RETRIED_BY_DEFAULT if codes is None else tuple(codes),
+        codes=RETRIED_BY_DEFAULT if codes is None else _listed(codes),
         use_retry_after=bool(options.get("use_retry_after_header")),
     )
+
+
+def _listed(codes: Any) -> tuple[int, ...]:
+    """Statuses of a config; the validator lets anything pass for a list of them under its name in camelCase."""
+    return tuple(codes) if isinstance(codes, list) else ()
 
 
 def _from_headers(headers: Mapping[str, str]) -> dict[str, Any]:

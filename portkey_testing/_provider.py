@@ -16,27 +16,23 @@ from portkey_testing._damage import Content, damaged
 from portkey_testing._dialects import dialect_of
 from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, WrittenJSON
 from portkey_testing._encode import DONE, compact
+from portkey_testing._reply import answer_of
 from portkey_testing._validation import Refused
 from portkey_testing.failures import DishonestReply
 from portkey_testing.faults import wire_fault
 from portkey_testing.replies import (
     STOCK,
     Answer,
-    Audio,
     Break,
     Chunks,
     Completion,
-    Delivery,
     ErrorReply,
     FaultReply,
     Headers,
     Native,
-    Reasoning,
     Recorded,
-    Refusal,
     Reply,
     Text,
-    ToolCall,
     error_catalogue,
 )
 from portkey_testing.timeline import Cut, Events, Frame
@@ -59,6 +55,7 @@ _NODE_WORDS: Final[Mapping[str, str]] = {
 }
 """How the gateway's runtime words a broken connection; any other is a socket closed by the other side."""
 
+_STREAM_HEADERS: Headers = (("content-type", "text/event-stream"),)
 _PREFIX = re.compile(r"[\w@-]+ error: ")
 
 
@@ -73,19 +70,15 @@ def answer(
     if isinstance(reply, FaultReply) and wire_fault(reply.name).phase != "body":
         if wire_fault(reply.name).waits:
             return ProviderAnswer(200, delay=NEVER)
-        return _mapping.unreachable(_NODE_WORDS.get(reply.name, "SocketError: other side closed"))
+        unreachable = _mapping.unreachable(_NODE_WORDS.get(reply.name, "SocketError: other side closed"))
+        return unreachable._replace(delay=reply.delivery.delay)
     said = _said(reply, _Asked(provider, dialect or dialect_of(provider), params, stamps))
     if reply.delivery.damage == "bad_encoding":
         # The gateway unpacks what its providers send, and gets nothing out of this.
         headers = tuple(pair for pair in said.headers if pair[0] != "content-encoding")
         frames = None if said.frames is None else (Cut(0.0, "dropped"),)
         return said._replace(headers=headers, body=b"", frames=frames)
-    if said.frames is None or _is_stream(said):
-        return said
-    # The connection breaks within a plain body, and the gateway is left with what has come.
-    came = b"".join(step.data for step in said.frames if isinstance(step, Frame))
-    headers = tuple(pair for pair in said.headers if pair[0] != "content-length")
-    return said._replace(headers=headers, body=came[: len(came) - 1], frames=None)
+    return said
 
 
 def application_answer(reply: Reply, params: Mapping[str, Any], stamps: Stamps) -> ProviderAnswer:
@@ -127,10 +120,10 @@ def as_answer(reply: Answer | Completion | Chunks) -> Answer:
     match reply:
         case Answer():
             return reply
-        case Completion(body=body):
-            return _parts_of(json.loads(body), reply.delivery)
+        case Completion():
+            return reply.answer()
         case Chunks(items=items):
-            return _parts_of(_amount(items), reply.delivery)
+            return answer_of(_amount(items), reply.delivery)
 
 
 @lru_cache(maxsize=64)
@@ -154,6 +147,8 @@ def kept(said: ProviderAnswer) -> tuple[ProviderAnswer, Any]:
 
 def _said(reply: Reply, asked: _Asked) -> ProviderAnswer:
     found = _undamaged(reply, asked)
+    if reply.delivery.headers:
+        found = found._replace(headers=_with_given(found.headers, reply.delivery.headers))
     name = reply.delivery.damage
     if found.frames is not None:
         fragile = name is not None or reply.delivery.broken is not None or isinstance(reply, FaultReply)
@@ -168,21 +163,29 @@ def _said(reply: Reply, asked: _Asked) -> ProviderAnswer:
     return found._replace(status=content.status, headers=content.headers, body=content.body, frames=content.frames)
 
 
+def _with_given(own: Headers, given: Headers) -> Headers:
+    """A header that the test gives takes the place of the provider's own; several of one name all stay."""
+    names = {name for name, _ in given}
+    return (*(pair for pair in own if pair[0] not in names), *given)
+
+
 def _undamaged(reply: Reply, asked: _Asked) -> ProviderAnswer:
+    """The answer with the provider's own headers only."""
     delivery = reply.delivery
     match reply:
         case Answer():
             return _model_answer(reply, asked)
         case ErrorReply():
-            return _error(reply, asked.provider, str(asked.params.get("model")))
+            model = str(asked.params.get("model"))
+            found = _error(reply.name, reply.retry_after, reply.message, asked.provider, model)
+            return found._replace(delay=delivery.delay) if delivery.delay else found
         case Completion():
             if asked.stream or delivery.broken is not None or not asked.speaks_openai:
                 return _model_answer(as_answer(reply), asked)
-            return _json(200, json.loads(reply.body), delivery.headers, delivery.delay)
+            return _json(200, json.loads(reply.body), (), delivery.delay)
         case Chunks():
             if asked.stream and asked.speaks_openai:
-                headers = (("content-type", "text/event-stream"), *delivery.headers)
-                return ProviderAnswer(200, headers, delivery.delay, frames=_chunk_frames(reply))
+                return ProviderAnswer(200, _STREAM_HEADERS, delivery.delay, frames=_chunk_frames(reply))
             return _model_answer(as_answer(reply), asked)
         case Recorded():
             return _recorded(reply, asked)
@@ -199,11 +202,11 @@ def _model_answer(reply: Answer, asked: _Asked) -> ProviderAnswer:
     if reply.others and not asked.speaks_openai:
         raise DishonestReply(f"{asked.provider} gives one choice, and the script {1 + len(reply.others)}: {reply}")
     delivery = reply.delivery
-    headers: Headers = (("x-request-id", stamps.new_id("req")), *delivery.headers)
+    headers: Headers = (("x-request-id", stamps.new_id("req")),)
     if asked.stream:
         stream = dialect.stream(reply, params, stamps)
         frames = Events(stream) if delivery.broken is None else stream
-        return ProviderAnswer(200, (("content-type", "text/event-stream"), *headers), delivery.delay, frames=frames)
+        return ProviderAnswer(200, (*_STREAM_HEADERS, *headers), delivery.delay, frames=frames)
     try:
         body = dialect.completion(reply, params, stamps)
     except ValueError as cause:
@@ -219,36 +222,36 @@ def _model_answer(reply: Answer, asked: _Asked) -> ProviderAnswer:
 
 
 @lru_cache(maxsize=256)
-def _error(reply: ErrorReply, provider: str, model: str) -> ProviderAnswer:
+def _error(name: str, retry_after: float | None, message: str | None, provider: str, model: str) -> ProviderAnswer:
     """An error of the catalogue. Each attempt that fails the same way gets the same one."""
     catalogue = error_catalogue()
-    entry = catalogue.get(provider, {}).get(reply.name) or catalogue["openai"].get(reply.name)
+    entry = catalogue.get(provider, {}).get(name) or catalogue["openai"].get(name)
     if entry is None:
         known = sorted({*catalogue.get(provider, {}), *catalogue["openai"]})
-        raise DishonestReply(f"{provider} has no error called {reply.name!r}. It has: {', '.join(known)}.")
-    retry_after = reply.retry_after if reply.retry_after is not None else entry.get("retry_after")
+        raise DishonestReply(f"{provider} has no error called {name!r}. It has: {', '.join(known)}.")
+    if retry_after is None:
+        retry_after = entry.get("retry_after")
     values = {"{model}": model, "{retry_after}": "" if retry_after is None else f"{retry_after:g}"}
     body = _filled(entry["body"], values)
-    if reply.message is not None:
-        _reworded(body, reply.message)
-    headers = {name: str(_filled(value, values)) for name, value in entry["headers"].items()}
+    if message is not None:
+        _reworded(body, message)
+    headers = {header: str(_filled(value, values)) for header, value in entry["headers"].items()}
     if retry_after is not None:
         headers["retry-after"] = f"{math.ceil(retry_after)}"
         if provider != "anthropic":
             headers["retry-after-ms"] = f"{retry_after * 1000:g}"
-    delivery = reply.delivery
-    given = (*headers.items(), *delivery.headers)
+    status = entry["status"]
     if isinstance(body, str):
-        typed = () if "content-type" in headers else (("content-type", "text/plain"),)
-        return ProviderAnswer(entry["status"], (*typed, *given), delivery.delay, body.encode())
+        return ProviderAnswer(status, _own("text/plain", headers), body=body.encode())
     if isinstance(body, Mapping) and "sse" in body:
         frame = Frame(0.0, ("\n".join(body["sse"]) + "\n").encode())
-        return ProviderAnswer(
-            entry["status"], (("content-type", "text/event-stream"), *given), delivery.delay, frames=(frame,)
-        )
-    found = _json(entry["status"], body, given, delivery.delay)
-    typed_already = "content-type" in headers
-    return found._replace(headers=given) if typed_already else found
+        return ProviderAnswer(status, _own("text/event-stream", headers), frames=(frame,))
+    return ProviderAnswer(status, _own("application/json", headers), body=WrittenJSON.of(body))
+
+
+def _own(content_type: str, headers: Mapping[str, str]) -> Headers:
+    """Headers behind their content type, which may be among them."""
+    return tuple({"content-type": content_type, **headers}.items())
 
 
 def _reworded(body: Any, message: str) -> None:
@@ -266,28 +269,25 @@ def _reworded(body: Any, message: str) -> None:
 
 
 def _native(reply: Native, asked: _Asked) -> ProviderAnswer:
-    delivery = reply.delivery
+    delay = reply.delivery.delay
     if reply.body is None and reply.events is None:
         return _bare(reply, asked)
-    typed: Headers = () if reply.content_type is None else (("content-type", reply.content_type),)
-    headers = (*typed, *delivery.headers)
     if reply.events is None:
-        return ProviderAnswer(reply.status, headers, delivery.delay, (reply.body or "").encode())
-    return ProviderAnswer(reply.status, headers, delivery.delay, frames=_native_frames(reply))
+        return ProviderAnswer(reply.status, _typed(reply.content_type), delay, (reply.body or "").encode())
+    return ProviderAnswer(reply.status, _typed(reply.content_type), delay, frames=_native_frames(reply))
 
 
 def _bare(reply: Native, asked: _Asked) -> ProviderAnswer:
     """A status alone: an error in the provider's shape, or nothing where there is none to report."""
-    delivery = reply.delivery
-    typed: Headers = () if reply.content_type is None else (("content-type", reply.content_type),)
+    delay = reply.delivery.delay
     if reply.status < 400 or asked.provider == APPLICATION_LEG:
-        return ProviderAnswer(reply.status, (*typed, *delivery.headers), delivery.delay)
+        return ProviderAnswer(reply.status, _typed(reply.content_type), delay)
     words = responses.get(reply.status, "Error")
     if asked.speaks_openai:
         error = {"message": words, "type": _kind_of(reply.status), "param": None, "code": None}
-        return _json(reply.status, {"error": error}, delivery.headers, delivery.delay)
+        return _json(reply.status, {"error": error}, (), delay)
     error = {"type": "api_error" if reply.status >= 500 else "invalid_request_error", "message": words}
-    return _json(reply.status, {"type": "error", "error": error}, delivery.headers, delivery.delay)
+    return _json(reply.status, {"type": "error", "error": error}, (), delay)
 
 
 def _kind_of(status: int) -> str:
@@ -325,19 +325,19 @@ def _recorded(reply: Recorded, asked: _Asked) -> ProviderAnswer:
     found = recorded_answer(reply.cassette, reply.number)
     delivery = reply.delivery
     delay = found.delay + delivery.delay
-    typed: Headers = () if found.content_type is None else (("content-type", found.content_type),)
+    typed = _typed(found.content_type)
     if found.status != 200:
-        return ProviderAnswer(found.status, (*typed, *delivery.headers), delay, _unprefixed(found.body))
+        return ProviderAnswer(found.status, typed, delay, _unprefixed(found.body))
     streamed = found.frames is not None
     if asked.speaks_openai and streamed == asked.stream and delivery.broken is None:
-        return ProviderAnswer(200, (*typed, *delivery.headers), delay, found.body, found.frames)
+        return ProviderAnswer(200, typed, delay, found.body, found.frames)
     try:
         completion = found.completion
     except ValueError as cause:
         raise DishonestReply(
             f"{reply}: {cause}, so it can only be given as it came, by a provider like OpenAI"
         ) from cause
-    return _model_answer(_parts_of(completion, replace(delivery, delay=delay)), asked)
+    return _model_answer(answer_of(completion, replace(delivery, delay=delay)), asked)
 
 
 def _unprefixed(body: bytes) -> bytes:
@@ -350,37 +350,8 @@ def _unprefixed(body: bytes) -> bytes:
     return compact({"error": {**said["error"], "message": _PREFIX.sub("", message, count=1)}}).encode()
 
 
-def _parts_of(completion: Mapping[str, Any], delivery: Delivery) -> Answer:
-    """A whole completion as the parts that a stream, or another provider, says."""
-    first, *others = [_choice(choice) for choice in completion["choices"]] or [Answer(parts=())]
-    if delivery.usage is None and isinstance(completion.get("usage"), Mapping):
-        given = {name: value for name, value in completion["usage"].items() if name != "total_tokens"}
-        if {"prompt_tokens", "completion_tokens"} <= set(given):
-            delivery = replace(delivery, usage=compact(given))
-    return replace(first, delivery=delivery, others=tuple(others))
-
-
-def _choice(choice: Mapping[str, Any]) -> Answer:
-    message = choice["message"]
-    parts: list[Text | Refusal | ToolCall | Reasoning | Audio] = []
-    if message.get("reasoning_content"):
-        parts.append(Reasoning(message["reasoning_content"]))
-    if isinstance(message.get("content"), str) and message["content"]:
-        parts.append(Text(message["content"]))
-    if message.get("refusal"):
-        parts.append(Refusal(message["refusal"]))
-    if message.get("audio"):
-        parts.append(Audio(message["audio"].get("transcript") or "", message["audio"].get("data") or ""))
-    parts.extend(
-        ToolCall(call["function"]["name"], call["function"].get("arguments", ""), call.get("id"))
-        for call in message.get("tool_calls") or ()
-        if "function" in call
-    )
-    return Answer(parts=tuple(parts), finish_reason=choice.get("finish_reason"))
-
-
-def _is_stream(said: ProviderAnswer) -> bool:
-    return (said.header("content-type") or "").startswith("text/event-stream")
+def _typed(content_type: str | None) -> Headers:
+    return () if content_type is None else (("content-type", content_type),)
 
 
 def _json(status: int, body: Any, headers: Headers, delay: float) -> ProviderAnswer:

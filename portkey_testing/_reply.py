@@ -6,111 +6,26 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from portkey_testing import faults
+from portkey_testing._delivery import Break, Delivery, Pace, modifiers
 
 if TYPE_CHECKING:
     from portkey_testing.matching import AttemptView
 
-Headers: TypeAlias = tuple[tuple[str, str], ...]
-By: TypeAlias = str | int | tuple[str, ...]
-
 _READABLE: Final = 1_000
 """Characters of a text that are shown where a reply is written out."""
 
-CHUNKINGS: Final = ("word", "char", "token", "whole", "random")
-"""The named ways of cutting a text into pieces; a number is a fixed size, a list the pieces themselves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How an answer is cut into chunks and spread over time when it is streamed.
-
-    Attributes:
-        by: `word`, `char`, `token` (pieces of up to four characters, as tokenizers make them), `whole` (one chunk),
-            `random` (1 to 12 characters, from the seed), a number of characters, or the pieces themselves.
-        ttft: Seconds from the headers to the first piece.
-        tps: Pieces per second after that; None is without a pause.
-        jitter: Each pause varies by up to this share of itself, both ways.
-        reads: Bytes per read, wherever that cuts: within an event, a line or a character; `random` is 1 to 64 of them,
-            from the seed. None is one event per read.
-        comments: A comment stands before every event.
-        keepalive: Seconds of silence after which a comment comes, and again.
-    """
-
-    by: By = "word"
-    ttft: float = 0.0
-    tps: float | None = None
-    jitter: float = 0.0
-    reads: int | Literal["random"] | None = None
-    comments: bool = False
-    keepalive: float | None = None
-
-    @property
-    def travels(self) -> bool:
-        """Its bytes arrive otherwise than one event after the other."""
-        return self.reads is not None or self.comments or self.keepalive is not None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.by, str) and self.by not in CHUNKINGS:
-            raise ValueError(f"streamed(by=...) takes one of {CHUNKINGS}, a size or a list of pieces, not {self.by!r}")
-        if isinstance(self.by, int) and (self.by < 1 or isinstance(self.by, bool)):
-            raise ValueError(f"streamed(by=...): a size is at least 1, not {self.by}")
-        # Written so that a number that is none, as NaN, is refused.
-        if not self.ttft >= 0:
-            raise ValueError(f"streamed(ttft=...) is a number of seconds from 0 on, not {self.ttft!r}")
-        if self.tps is not None and not self.tps > 0:
-            raise ValueError(f"streamed(tps=...) is a number of pieces per second above 0, not {self.tps!r}")
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"streamed(jitter=...) is a share from 0 to 1, not {self.jitter!r}")
-        if self.reads not in (None, "random") and not (isinstance(self.reads, int) and self.reads >= 1):
-            raise ValueError(f"streamed(reads=...) is a number of bytes from 1 on, or 'random', not {self.reads!r}")
-        if self.keepalive is not None and not self.keepalive > 0:
-            raise ValueError(f"streamed(keepalive=...) is a number of seconds above 0, not {self.keepalive!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """Where a streamed answer breaks off.
-
-    Attributes:
-        chunks: Content chunks that still arrive.
-        fault: What happens then, see `portkey_testing.faults`.
-    """
-
-    chunks: int
-    fault: str = "dropped"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How a reply arrives, whatever it says.
-
-    Attributes:
-        delay: Seconds before the headers.
-        headers: Added to the provider's own.
-        pace: Chunks and their timing.
-        broken: Where it breaks off, if it does.
-        damage: What is wrong with its content, see `portkey_testing.faults`.
-        usage: Token counts given instead of counted, as JSON.
-        repeat: How many attempts it answers.
-    """
-
-    delay: float = 0.0
-    headers: Headers = ()
-    pace: Pace = field(default_factory=Pace)
-    broken: Break | None = None
-    damage: str | None = None
-    usage: str | None = None
-    repeat: int = 1
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name, RFC 9110 section 5.1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Reply(ABC):
+class Reply:  # no ABC: asking for the class of an instance would take several times as long, and is done all the time
     """One answer of a provider. Modifiers return a new reply."""
 
     delivery: Delivery = field(default_factory=Delivery)
@@ -165,15 +80,24 @@ class Reply(ABC):
 
         Raises:
             TypeError: a detail cannot become JSON.
+            ValueError: a count is no whole number from 0 on.
         """
+        for name, count in (("prompt_tokens", prompt_tokens), ("completion_tokens", completion_tokens)):
+            if not is_whole(count) or count < 0:
+                raise ValueError(f"with_usage({name}=...) is a number of tokens from 0 on, not {count!r}")
         given = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, **details}
         return self._with(usage=as_json(given, "with_usage()"))
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Add response headers to the provider's own."""
+        """Add response headers; one that the provider sends of its own is replaced, one given twice is sent twice.
+
+        Raises:
+            TypeError: it is no mapping of names to values.
+            ValueError: HTTP has no such name, or a value cannot be sent: a line break would end the header.
+        """
         if not isinstance(headers, Mapping):
             raise TypeError(f"with_headers() takes a mapping of names to values, not {headers!r}")
-        added = tuple((name.lower(), str(value)) for name, value in headers.items())
+        added = tuple((_header_name(name), _header_value(name, value)) for name, value in headers.items())
         return self._with(headers=self.delivery.headers + added)
 
     def times(self, count: int) -> Self:
@@ -187,11 +111,11 @@ class Reply(ABC):
 
     def __repr__(self) -> str:
         """The reply as a test would write it."""
-        return self._written() + _modifiers(self.delivery)
+        return self._written() + modifiers(self.delivery)
 
-    @abstractmethod
     def _written(self) -> str:
         """The same, without its modifiers."""
+        raise NotImplementedError(f"a {type(self).__name__} does not say how a test writes it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +200,10 @@ class Answer(Reply):
 
     def __add__(self, other: Answer | str) -> Answer:
         """Both, one after the other; the delivery is that of the left one."""
+        if not isinstance(other, str | Answer):
+            raise TypeError(
+                f"{self} + {other!r}: only what a model says makes up one answer, such as texts and tool calls"
+            )
         more = _said(other)
         return replace(
             self,
@@ -285,6 +213,10 @@ class Answer(Reply):
         )
 
     def __radd__(self, other: str) -> Answer:
+        if not isinstance(other, str):
+            raise TypeError(
+                f"{other!r} + {self}: only what a model says makes up one answer, such as texts and tool calls"
+            )
         return _said(other) + self
 
     def finished(self, reason: str) -> Answer:
@@ -297,8 +229,13 @@ class Answer(Reply):
         """Give the tokens of the text and their log probabilities, for requests that ask for them.
 
         Raises:
+            TypeError: a token is no pair of its text and its log probability.
             ValueError: the tokens do not make up the text.
         """
+        given: tuple[object, ...] = tokens
+        for pair in given:
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise TypeError(f"with_logprobs() takes pairs such as ('It', -0.1), not {pair!r}")
         said = "".join(token for token, _ in tokens)
         if said != self.text:
             raise ValueError(f"with_logprobs(): the tokens make up {said!r}, the text is {self.text!r}")
@@ -329,6 +266,14 @@ class Completion(Reply):
     """A whole chat completion in OpenAI's shape, given as JSON text so that it stays a value."""
 
     body: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.delivery.pace.by, tuple):
+            self.answer()  # where it is scripted, not where it answers, pieces that are not its text are refused
+
+    def answer(self) -> Answer:
+        """What the model says in it, in parts."""
+        return answer_of(json.loads(self.body), self.delivery)
 
     def _written(self) -> str:
         return f"completion({self.body if len(self.body) <= _READABLE else _quoted(self.body)})"
@@ -428,9 +373,51 @@ class Computed(Reply):
         return getattr(self.function, "__qualname__", repr(self.function))
 
 
+def answer_of(completion: Mapping[str, Any], delivery: Delivery) -> Answer:
+    """A whole completion as the parts that a stream, or another provider, says."""
+    first, *others = [_choice(choice) for choice in completion["choices"]] or [Answer(parts=())]
+    if delivery.usage is None and isinstance(completion.get("usage"), Mapping):
+        given = {name: value for name, value in completion["usage"].items() if name != "total_tokens"}
+        if {"prompt_tokens", "completion_tokens"} <= set(given):
+            delivery = replace(delivery, usage=as_json(given, "usage"))
+    return replace(first, delivery=delivery, others=tuple(others))
+
+
+def _choice(choice: Mapping[str, Any]) -> Answer:
+    message = choice["message"]
+    parts: list[Part] = []
+    if message.get("reasoning_content"):
+        parts.append(Reasoning(message["reasoning_content"]))
+    if isinstance(message.get("content"), str) and message["content"]:
+        parts.append(Text(message["content"]))
+    if message.get("refusal"):
+        parts.append(Refusal(message["refusal"]))
+    if message.get("audio"):
+        parts.append(Audio(message["audio"].get("transcript") or "", message["audio"].get("data") or ""))
+    parts.extend(
+        ToolCall(call["function"]["name"], call["function"].get("arguments", ""), call.get("id"))
+        for call in message.get("tool_calls") or ()
+        if "function" in call
+    )
+    return Answer(parts=tuple(parts), finish_reason=choice.get("finish_reason"))
+
+
 def is_number(value: object) -> bool:
     """Whether a value is a number; a truth value is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _header_name(name: object) -> str:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ValueError(f"with_headers(): {name!r} is no name of a header, such as 'x-ratelimit-remaining'")
+    return name.lower()
+
+
+def _header_value(name: str, value: object) -> str:
+    text = str(value)
+    if any(sign in text for sign in "\r\n\0"):
+        raise ValueError(f"with_headers(): the value of {name!r} has a line break or a NUL in it: {text!r}")
+    return text
 
 
 def is_whole(value: object) -> bool:
@@ -471,32 +458,6 @@ def _quoted(text: str) -> str:
     return f"{text[:_READABLE]!r}... of {len(text):,} characters"
 
 
-def _modifiers(delivery: Delivery) -> str:
-    """What a test wrote behind a reply."""
-    written = ""
-    if delivery.delay:
-        written += f".delayed({delivery.delay:g})"
-    pace = [
-        f"{spec.name}={value!r}"
-        for spec in fields(Pace)
-        if (value := getattr(delivery.pace, spec.name)) != spec.default
-    ]
-    if pace:
-        written += f".streamed({', '.join(pace)})"
-    if delivery.broken is not None:
-        fault = "" if delivery.broken.fault == "dropped" else f", fault={delivery.broken.fault!r}"
-        written += f".cut(chunks={delivery.broken.chunks}{fault})"
-    if delivery.damage is not None:
-        written += f".damaged({delivery.damage!r})"
-    if delivery.usage is not None:
-        written += f".with_usage(**{delivery.usage})"
-    if delivery.headers:
-        written += f".with_headers({dict(delivery.headers)!r})"
-    if delivery.repeat != 1:
-        written += f".times({delivery.repeat})"
-    return written
-
-
-for _value in (Pace, Break, Delivery, Reply, *Reply.__subclasses__(), Text, Refusal, ToolCall, Reasoning, Audio):
+for _value in (Reply, *Reply.__subclasses__(), Text, Refusal, ToolCall, Reasoning, Audio):
     # Reports name them by the path that they are imported from.
     _value.__module__ = "portkey_testing.replies"

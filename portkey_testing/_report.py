@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
 from portkey_testing._conversation import has_fields
+from portkey_testing.journal import Call
 from portkey_testing.matching import AttemptView, Conditions, Mismatch, Queued, Script
 
 _SHOWN: Final = 5
@@ -23,8 +25,8 @@ def unscripted(attempt: AttemptView, scripts: Iterable[Script], *, fakes_mounted
     return "\n".join(lines)
 
 
-def unused(leftovers: Iterable[tuple[Conditions, Queued]], rule: str) -> str:
-    """Queued replies that nothing asked for."""
+def unused(leftovers: Iterable[tuple[Conditions, Queued]], rule: str, calls: Sequence[Call] = ()) -> str:
+    """Queued replies that nothing asked for, and what was asked for instead."""
     lines = [
         f"  {queued.reply}  for {conditions}, {_times(queued)}{queued.declared}" for conditions, queued in leftovers
     ]
@@ -33,9 +35,19 @@ def unused(leftovers: Iterable[tuple[Conditions, Queued]], rule: str) -> str:
         [
             f"{len(lines)} scripted {noun} never used:",
             *lines,
+            _attempted(calls),
             f"Take them out, use .always() for what may stay unused, or loosen the rule with fake.allow({rule!r}).",
         ]
     )
+
+
+def _attempted(calls: Sequence[Call]) -> str:
+    """The providers that were asked, in a line."""
+    if not calls:
+        return "No call came."
+    asked = Counter(attempt.provider for call in calls for attempt in call.route.attempts)
+    tried = ", ".join(f"{provider} ({_count(times, 'attempt')})" for provider, times in asked.items())
+    return f"{_count(len(calls), 'call')} came, to {tried or 'no provider'}."
 
 
 def unused_picks(picks: Iterable[str], drawable: Sequence[str], rule: str) -> str:

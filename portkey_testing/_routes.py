@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from portkey_testing._dialects.base import CHAT, PROXY
 
-Body: TypeAlias = Literal["json", "none", "any"]
+Body: TypeAlias = Literal["json", "form", "none", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Route:
 
     Attributes:
         endpoint: The gateway's name for it.
-        body: `json` must be JSON; `any` is read by its content type, and sent on as it is where it is no JSON; `none`
-            is not read.
+        body: `json` must be JSON and `form` a form; `any` is read by its content type, and sent on as it is where it
+            is no JSON; `none` is not read.
         validated: The headers are checked first.
         says_why: A config that routes nowhere is answered with the reason, and not with a bare 500.
     """
@@ -40,6 +40,9 @@ class Route:
 PROMPTS: Final = Route("prompts")
 """The prompts of the hosted product, which the open-source gateway knows by name only."""
 
+REALTIME: Final = Route("realtime", "none")
+"""Where the gateway waits for a WebSocket, and whoever asks for anything else waits with it."""
+
 _CHAT_ROUTE: Final = Route(CHAT, says_why=True)
 _PROXIED: Final = Route(PROXY, "any", says_why=True)
 
@@ -51,14 +54,15 @@ _EXACT: Final[dict[tuple[str, str], Route]] = {
     ("POST", "messages/count_tokens"): Route("messagesCountTokens", says_why=True),
     ("POST", "responses"): Route("createModelResponse"),
     ("POST", "images/generations"): Route("imageGenerate"),
-    ("POST", "images/edits"): Route("imageEdit", "any"),
+    ("POST", "images/edits"): Route("imageEdit", "form"),
     ("POST", "audio/speech"): Route("createSpeech"),
-    ("POST", "audio/transcriptions"): Route("createTranscription", "any"),
-    ("POST", "audio/translations"): Route("createTranslation", "any"),
+    ("POST", "audio/transcriptions"): Route("createTranscription", "form"),
+    ("POST", "audio/translations"): Route("createTranslation", "form"),
     ("GET", "files"): Route("listFiles", "none"),
     ("POST", "files"): Route("uploadFile", "any"),
     ("POST", "batches"): Route("createBatch"),
     ("GET", "batches"): Route("listBatches", "none"),
+    ("GET", "realtime"): REALTIME,
 }
 _PATTERNS: Final = tuple(
     (method, re.compile(pattern), Route(endpoint, "none"))

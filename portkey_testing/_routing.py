@@ -13,7 +13,6 @@ and returns where the request landed. Behaviour copied from Portkey's open-sourc
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from portkey_testing import _conditions, _javascript
@@ -21,6 +20,10 @@ from portkey_testing._policy import Group, Node, Target
 
 RETRY_AFTER_BUDGET: Final = 60.0
 """Seconds the gateway spends in all on waits a provider asked for."""
+
+
+RETRY_AFTER: Final[Mapping[str, float]] = {"retry-after-ms": 1000.0, "x-ms-retry-after-ms": 1000.0, "retry-after": 1.0}
+"""The headers that ask for a wait, in the order in which they are looked for, and their units to a second."""
 
 
 class NoTargets(Exception):
@@ -79,8 +82,7 @@ class MoveOn(NamedTuple):
 Step: TypeAlias = Try | Pause | MoveOn
 
 
-@dataclass(frozen=True, slots=True)
-class Landed(Generic[OutcomeT]):
+class Landed(NamedTuple, Generic[OutcomeT]):
     """Where the request ended.
 
     Attributes:
@@ -116,7 +118,7 @@ def _grouped(group: Group, context: Mapping[str, Any], draw: Draw) -> Walk[Outco
         case "fallback":
             return (yield from _fallback(group, context, draw))
         case "loadbalance":
-            chosen = _balanced(group, draw)
+            chosen = balanced(group, draw(group))
             return None if chosen is None else (yield from walk(chosen, context, draw))
         case "conditional":
             return (yield from walk(_conditional(group, context), context, draw))
@@ -149,9 +151,10 @@ def _falls_back(outcome: Outcome, group: Group) -> str | None:
     return f"{status}: fallback on {list(group.codes)}" if status in group.codes else None
 
 
-def _balanced(group: Group, draw: Draw) -> Node | None:
+def balanced(group: Group, drawn: float) -> Node | None:
+    """The target that a number from 0 up to, not including, 1 stands for; None if all weights are 0."""
     total = sum(child.weight for child in group.targets)
-    rest = draw(group) * total
+    rest = drawn * total
     for child in group.targets:
         if rest < child.weight:
             return child
@@ -185,8 +188,7 @@ def _attempts(target: Target) -> Walk[OutcomeT]:
         yield MoveOn(f"{outcome.final_status}: retry {retries} of {retry.attempts:g}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Called(Generic[OutcomeT]):
+class _Called(NamedTuple, Generic[OutcomeT]):
     """What the calls of one round came to.
 
     Attributes:
@@ -234,7 +236,7 @@ def _calls(target: Target, before: int) -> Generator[Step, OutcomeT, _Called[Out
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds the provider asks to wait: the whole number the first of its headers begins with, so no dates."""
-    for name, unit in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
+    for name, unit in RETRY_AFTER.items():
         if headers.get(name):
             asked = _javascript.integer(headers[name])
             return asked / unit if asked else None

@@ -46,7 +46,9 @@ class Store:
         self._kept: dict[str, Stored] = {}
 
     def put(self, completion: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-        """Keep a completion with the request it answered."""
+        """Keep a completion with the request it answered; one without an id could never be asked for."""
+        if "id" not in completion:
+            return
         body = {**completion, "metadata": params.get("metadata") or {}}
         for name in ("temperature", "top_p", "tools", "tool_choice", "response_format", "seed"):
             if params.get(name) is not None:

@@ -58,10 +58,12 @@ def pieces(answer: Answer, random: Random) -> Iterator[Piece | Cut]:
         yield item if isinstance(item, Cut) else item[1]
 
 
-def choice_pieces(answer: Answer, random: Random) -> Iterator[tuple[int, Piece] | Cut]:
-    """The pieces of all choices in turn, each with the index of its choice."""
-    pace, broken = answer.delivery.pace, answer.delivery.broken
-    flow = _flow(answer, pace, random) if not answer.others else _interleaved(answer, pace, random)
+def choice_pieces(answer: Answer, random: Random, *, scored: bool = False) -> Iterator[tuple[int, Piece] | Cut]:
+    """The pieces of all choices in turn, each with the index of its choice; `scored` makes each piece a token."""
+    broken = answer.delivery.broken
+    flow = (
+        _interleaved(answer, random, scored=scored) if answer.others else _flow(answer, answer, random, scored=scored)
+    )
     if broken is None:
         yield from flow
         return
@@ -85,11 +87,7 @@ def steady_text(answer: Answer, random: Random) -> Iterator[str] | None:
 
 
 def split(text: str, by: By, random: Random) -> Iterator[str]:
-    """A text in pieces; joined they are the text again.
-
-    Raises:
-        ValueError: `by` is a list of pieces that do not make up the text.
-    """
+    """A text in pieces; joined they are the text again, as given ones are: a reply refuses others."""
     if by == "whole":
         return iter([text] if text else [])
     if by == "char":
@@ -102,8 +100,6 @@ def split(text: str, by: By, random: Random) -> Iterator[str]:
         return _random_sizes(text, random)
     if isinstance(by, int):
         return (text[start : start + by] for start in range(0, len(text), by))
-    if "".join(by) != text:
-        raise ValueError(f"streamed(by={list(by)!r}): these pieces do not make up the text {text!r}")
     return iter(by)
 
 
@@ -126,9 +122,11 @@ def usage(answer: Answer, params: Mapping[str, Any]) -> tuple[int, int]:
         return given["prompt_tokens"], given["completion_tokens"]
     prompt = 0
     for message in _conversation.messages_of(params):
-        content = message.get("content")
-        prompt += _tokens(content if isinstance(content, str) else _conversation.text_of(content))
-    return prompt, _said(answer) + sum(map(_said, answer.others))
+        prompt += _tokens(_conversation.text_of(message.get("content")))
+    said = _said(answer)
+    for choice in answer.others:
+        said += _said(choice)
+    return prompt, said
 
 
 def usage_details(answer: Answer) -> dict[str, Any]:
@@ -151,27 +149,37 @@ def finish_reason(answer: Answer) -> str:
     return "tool_calls" if answer.tool_calls else "stop"
 
 
-def _flow(answer: Answer, pace: Pace, random: Random, choice: int = 0) -> Iterator[tuple[int, Piece]]:
+def _flow(
+    choice: Answer, answer: Answer, random: Random, index: int = 0, *, scored: bool
+) -> Iterator[tuple[int, Piece]]:
+    """The pieces of one choice of an answer, at the answer's pace."""
+    pace = answer.delivery.pace
     gap = pace.ttft
-    for position, (part, by) in enumerate(zip(answer.parts, _cuts(answer, pace.by), strict=True)):
-        for fragment in _fragments(part, by, random):
-            yield choice, Piece(gap, position, part, fragment)
+    by = _given_tokens(choice) or "token" if scored else pace.by
+    for position, (part, cut) in enumerate(zip(choice.parts, _cuts(choice, by), strict=True)):
+        for fragment in _fragments(part, cut, random):
+            yield index, Piece(gap, position, part, fragment)
             gap = _pause(pace, random)
 
 
-def _interleaved(answer: Answer, pace: Pace, random: Random) -> Iterator[tuple[int, Piece]]:
+def _interleaved(answer: Answer, random: Random, *, scored: bool) -> Iterator[tuple[int, Piece]]:
     """All choices at once, a piece of each in turn, at the pace of one stream."""
-    flows = [_flow(choice, pace, random, index) for index, choice in enumerate((answer, *answer.others))]
-    gap = pace.ttft
+    said = (answer, *answer.others)
+    flows = [_flow(choice, answer, random, index, scored=scored) for index, choice in enumerate(said)]
+    gap = answer.delivery.pace.ttft
     while flows:
         for flow in list(flows):
             item = next(flow, None)
             if item is None:
                 flows.remove(flow)
                 continue
-            choice, piece = item
-            yield choice, piece._replace(gap=gap)
-            gap = _pause(pace, random)
+            index, piece = item
+            yield index, piece._replace(gap=gap)
+            gap = _pause(answer.delivery.pace, random)
+
+
+def _given_tokens(answer: Answer) -> tuple[str, ...]:
+    return tuple(token for token, _ in answer.logprobs or ())
 
 
 def _cuts(answer: Answer, by: By) -> list[By]:

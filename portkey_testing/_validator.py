@@ -15,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from portkey_testing import _javascript, _mapping
+from portkey_testing import _javascript, _mapping, _product
 from portkey_testing._custom_hosts import valid_custom_host
 
 Where: TypeAlias = tuple[str | int, ...]
@@ -50,8 +50,13 @@ def known_providers() -> tuple[str, ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8"))["providers"])
 
 
-def refusal(headers: Mapping[str, str]) -> _mapping.GatewayAnswer | None:
-    """The refusal of a request with these headers; None if it goes on."""
+def refusal(headers: Mapping[str, str], *, hosted: bool = False) -> _mapping.GatewayAnswer | None:
+    """The refusal of a request with these headers; None if it goes on.
+
+    Args:
+        headers: The request's.
+        hosted: The hosted product is asked, to which more fields make a whole config.
+    """
     content_type = headers.get("content-type", "").split(";")[0]
     if headers.get("content-type") and content_type not in _CONTENT_TYPES and not content_type.startswith("audio"):
         return _mapping.failure(400, "Invalid content type passed")
@@ -63,11 +68,11 @@ def refusal(headers: Mapping[str, str]) -> _mapping.GatewayAnswer | None:
     host = headers.get("x-portkey-custom-host")
     if host and not valid_custom_host(host):
         return _mapping.failure(400, "Invalid custom host")
-    return _config_refusal(config, provider) if config else None
+    return _config_refusal(config, provider, hosted) if config else None
 
 
 @lru_cache(maxsize=128)
-def _config_refusal(text: str, provider: str | None) -> _mapping.GatewayAnswer | None:
+def _config_refusal(text: str, provider: str | None, hosted: bool) -> _mapping.GatewayAnswer | None:  # noqa: FBT001 - cached
     try:
         config = _javascript.parse_shared(text)
     except ValueError:
@@ -79,12 +84,27 @@ def _config_refusal(text: str, provider: str | None) -> _mapping.GatewayAnswer |
         if not _javascript.truthy(fields.get("provider")) and not _javascript.truthy(fields.get("targets")):
             return _mapping.failure(400, NO_PROVIDER_IN_CONFIG)
     issues = _config(config, ()).issues
+    if hosted:
+        issues = tuple(issue for issue in issues if not _excused(issue, config))
     if issues:
         listed = [f"path: {','.join(map(str, issue.where))}, message: {issue.message}" for issue in issues]
         return _mapping.failure(400, "Invalid config passed", errors=listed)
     if _javascript.truthy(fields.get("options")):
         return _mapping.failure(400, OLD_CONFIG)
     return None
+
+
+def complaints(config: Mapping[str, Any]) -> list[str]:
+    """What the gateway says against the fields of a config, whatever a request adds to it."""
+    issues = [issue for issue in _config(config, ()).issues if issue.message not in (INCOMPLETE, INCOMPLETE_VERTEX)]
+    return [f"path: {','.join(map(str, issue.where))}, message: {issue.message}" for issue in issues]
+
+
+def _excused(issue: _Issue, config: Any) -> bool:
+    """Whether the hosted product has no such complaint: to it, more fields make a config whole."""
+    for step in issue.where:
+        config = config[step]
+    return issue.message == INCOMPLETE and any(_javascript.truthy(config.get(name)) for name in _product.COMPLETE)
 
 
 # The schema, from the leaves up: a rule takes a value and where it stands, and says what is wrong with it.

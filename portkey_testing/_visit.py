@@ -10,15 +10,20 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from portkey_testing import _cache, _hooks, _mapping
+from portkey_testing import _cache, _hooks, _mapping, _product
 from portkey_testing._cache import Cache, Question
 from portkey_testing._dialects import UnsupportedError, dialect_of
 from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError
 from portkey_testing._guardrails import Subject
 from portkey_testing._inbound import Inbound
-from portkey_testing._policy import Target
+from portkey_testing._policy import Retry, Target
+from portkey_testing._routing import RETRY_AFTER
 from portkey_testing.journal import Attempt, Guardrails, Route, UpstreamRequest
 from portkey_testing.matching import AttemptView
+
+_RATE_LIMITED: Final = 429
+_READ_LATER: Final = range(200, 205)
+"""Statuses of answers whose body the gateway does not look at before it is done with retries."""
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS: Final = 20
@@ -67,6 +72,8 @@ class Visit:
         self._stamps = stamps
         self._cache = cache
         self._params = inbound.params(target)
+        if cache is not None and "drop_params" in target.options:
+            self._params = _product.without(self._params, target.options["drop_params"])
         self._hooks: _hooks.Span | None = None
         if target.before or target.after:
             subject = Subject("input", self._params, endpoint=inbound.endpoint, metadata=inbound.metadata)
@@ -103,17 +110,23 @@ class Visit:
         status, kept = self._cache.look_up(asked, at) if number == 1 else (self._route.cache or "MISS", None)
         self._route.cache = status
         if kept is not None:
-            return _mapping.Reading(
-                ProviderAnswer(200), _mapping.GatewayAnswer(200, body=kept), 0.0, cache_status=status
-            )
+            answer = _mapping.kept(kept, self._hooks, stream=self._streams)
+            return _mapping.Reading(ProviderAnswer(200), answer, 0.0, cache_status=status)
         reading = self._called(dialect, target.provider, upstream, number, at)
-        if reading.status == 200 and reading.answer.readable:
-            self._cache.keep(asked, reading.answer.body, at + reading.duration)
-        return reading._replace(cache_status=status)
+        answer, until = reading.answer, at + reading.duration
+        if reading.status == 200 and answer.frames is not None and self._streams:
+            answer = answer._replace(frames=self._cache.keeping(asked, answer.frames, until))
+        elif reading.status == 200 and answer.content_type == _mapping.JSON and answer.frames is None:
+            self._cache.keep(asked, answer.body, until)
+        return reading._replace(answer=answer, cache_status=status)
+
+    @property
+    def _streams(self) -> bool:
+        return self._params.get("stream") is True
 
     def _question(self) -> Question | None:
-        """The request for the cache. Streams are not kept."""
-        if not self._target.cache or self._params.get("stream") is True:
+        """The request for the cache; None where it asks for none."""
+        if not self._target.cache:
             return None
         headers = self._inbound.request.headers
         return _cache.question(self._target.cache, headers, self._inbound.endpoint, self._params)
@@ -139,13 +152,19 @@ class Visit:
             request=upstream,
         )
         raw, reply, redirects = self._followed(view, upstream, dialect)
+        if raw.frames is not None and not (raw.status in _READ_LATER and raw.status not in target.retry.codes):
+            raw = _mapping.read_at_once(raw)
+        if upstream.method == "HEAD":
+            raw = raw._replace(body=b"", frames=None)
         duration = raw.delay
         failure = _failure(raw) if raw.broken else ""
         if target.timeout is not None and duration > target.timeout:
             raw, duration = _mapping.timed_out(target.timeout * 1000), target.timeout
             failure = f"timeout {target.timeout * 1000:g} ms"
-        reader = _mapping.Reader(provider, dialect, target.strict, self._stamps)
-        answer = reader.read(raw, self._hooks, stream=params.get("stream") is True)
+        elif _asks_for_no_wait(raw, target.retry):
+            raw, failure = _mapping.no_retry_after(), "429 without retry-after"
+        reader = _mapping.Reader(provider, dialect, target.strict, self._stamps, params.get("model"))
+        answer = reader.read(raw, self._hooks, stream=self._streams)
         attempt = Attempt(
             provider=provider,
             target=target.path,
@@ -186,6 +205,12 @@ class Visit:
     def _note(self, stage: str, results: list[dict[str, Any]], at: float, *, denied: bool) -> None:
         if results:
             self._route.steps.append(Guardrails(self._target.path, stage, results, denied, at))
+
+
+def _asks_for_no_wait(raw: ProviderAnswer, retry: Retry) -> bool:
+    """Whether the gateway looks for how long to wait, and trips because no header says so."""
+    wanted = retry.use_retry_after and raw.status == _RATE_LIMITED and _RATE_LIMITED in retry.codes
+    return wanted and not any(raw.header(name) for name in RETRY_AFTER)
 
 
 def _failed(message: str) -> _mapping.Reading:

@@ -9,15 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from operator import attrgetter, eq
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard
 
 from portkey_testing import _conversation as conversation
 from portkey_testing._attempt import AttemptView
 from portkey_testing._validator import known_providers
+from portkey_testing.failures import BrokenScript
 from portkey_testing.faults import unknown
 
 ABSENT: Final = "<absent>"
 """How a field that is not there is shown."""
+
+MADE_UP: Final = "key-of-"
+"""What a provider's key begins with that the fake made up."""
+
+_REAL_KEY: Final = 16
+
+TARGET_PATH: Final = re.compile(r"config(\.targets\[\d+\])*")
 
 Expected: TypeAlias = str | re.Pattern[str]
 """A part of a text, or a pattern that is found in it."""
@@ -48,7 +56,8 @@ class Mismatch:
     actual: object
 
     def __str__(self) -> str:
-        return f"{self.condition} is {_shown(self.actual)}, the script wants {_shown(self.expected)}"
+        shown = _masked if self.condition == "api_key" else _shown
+        return f"{self.condition} is {shown(self.actual)}, the script wants {shown(self.expected)}"
 
 
 class Check(NamedTuple):
@@ -91,7 +100,7 @@ class Conditions:
         predicate: A function of the attempt that says yes.
 
     Raises:
-        ValueError: the gateway knows no such provider.
+        ValueError: the gateway knows no such provider, or the target is no path.
     """
 
     provider: str | None = None
@@ -113,6 +122,8 @@ class Conditions:
     def __post_init__(self) -> None:
         if self.provider is not None:
             check_provider(self.provider)
+        if self.target is not None and not TARGET_PATH.fullmatch(self.target):
+            raise ValueError(f"target=... takes a path such as 'config.targets[1]', or 'config', not {self.target!r}")
 
     def checks(self) -> Iterator[Check]:
         """The conditions one by one, the cheap ones first."""
@@ -139,7 +150,7 @@ class Conditions:
             expected = [message.value for message in self.messages]
             yield Check("messages", expected, _attribute("messages"), _conversed(expected))
         if self.predicate is not None:
-            yield Check("predicate", _name_of(self.predicate), self.predicate, bool)
+            yield Check("predicate", name_of(self.predicate), partial(asked, self.predicate), bool)
 
     def mismatches(self, attempt: AttemptView) -> list[Mismatch]:
         """The conditions that `attempt` does not meet."""
@@ -150,7 +161,11 @@ class Conditions:
         ]
 
     def __str__(self) -> str:
-        given = [f"{f.name}={_written(value)}" for f in fields(self) if (value := getattr(self, f.name)) is not None]
+        given = [
+            f"{f.name}={_masked(value) if f.name == 'api_key' else _written(value)}"
+            for f in fields(self)
+            if (value := getattr(self, f.name)) is not None
+        ]
         return ", ".join(given) or "any attempt"
 
 
@@ -202,12 +217,18 @@ def conditions(
         raise TypeError(f"when(tools=...) takes the names of tools in a list, not the string {tools!r}")
     for name in ("message", "system"):
         value = plain.get(name)
-        if value is not None and not isinstance(value, str | re.Pattern):
+        if value is not None and not _is_expected(value):
             raise TypeError(f"when({name}=...) takes a part of the text or a compiled pattern, not {value!r}")
     for name in ("model", "provider", "target", "api_key", "custom_host"):
         value = plain.get(name)
         if value is not None and not isinstance(value, str):
-            raise TypeError(f"when({name}=...) takes a string, not {value!r}")
+            raise TypeError(f"{name}=... takes a string, not {value!r}")
+    for name, value in (("tool_result", tool_result), ("metadata", metadata), ("json", json)):
+        if value is not None and not isinstance(value, Mapping):
+            raise TypeError(f"when({name}=...) takes a dict of names to values, not {value!r}")
+    given: object = messages
+    if given is not None and not (isinstance(given, Sequence) and all(isinstance(item, Mapping) for item in given)):
+        raise TypeError(f"when(messages=...) takes the whole conversation, a list of dicts, not {messages!r}")
     turn = plain.get("turn")
     if turn is not None and (not isinstance(turn, int) or isinstance(turn, bool) or turn < 1):
         raise TypeError(f"when(turn=...) takes a number from 1 on, not {turn!r}")
@@ -234,8 +255,12 @@ def conditions(
     )
 
 
+def _is_expected(value: object) -> TypeGuard[Expected]:
+    return isinstance(value, str) or (isinstance(value, re.Pattern) and isinstance(value.pattern, str))
+
+
 def _expected_result(value: object) -> Expected | Frozen:
-    return value if isinstance(value, str | re.Pattern) else Frozen.of(value, "tool_result=...")
+    return value if _is_expected(value) else Frozen.of(value, "tool_result=...")
 
 
 def _pattern_or_value(value: object) -> re.Pattern[str] | Frozen:
@@ -340,7 +365,20 @@ def _thawed(value: object) -> object:
     return value.value if isinstance(value, Frozen) else value
 
 
-def _name_of(function: Callable[..., object]) -> str:
+def asked(function: Callable[[AttemptView], object], attempt: AttemptView) -> object:
+    """What a function of the test says of an attempt.
+
+    Raises:
+        BrokenScript: it raised. An application may swallow what it raised, or take it for a broken connection.
+    """
+    try:
+        return function(attempt)
+    except Exception as error:
+        raise BrokenScript(f"{name_of(function)} raised {type(error).__name__}: {error}") from error
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """A function and where it stands, for messages."""
     code = getattr(function, "__code__", None)
     name = getattr(function, "__qualname__", repr(function))
     return name if code is None else f"{name} at {code.co_filename}:{code.co_firstlineno}"
@@ -353,6 +391,13 @@ def _shown(value: object, width: int = 200) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def _masked(key: object) -> str:
+    """A key as messages show it, which end up in the logs of CI: its ends, where it is as long as real keys are."""
+    if not isinstance(key, str) or len(key) < _REAL_KEY or key.startswith(MADE_UP):
+        return _shown(key)
+    return repr(f"{key[:4]}…{key[-4:]}")
+
+
 def _written(value: object) -> str:
     if isinstance(value, tuple):
         if all(isinstance(item, tuple) for item in value) and value:
@@ -362,4 +407,4 @@ def _written(value: object) -> str:
         return _shown(value.value, 60)
     if isinstance(value, re.Pattern):
         return f"re.compile({value.pattern!r})"
-    return _name_of(value) if callable(value) else _shown(value, 80)
+    return name_of(value) if callable(value) else _shown(value, 80)

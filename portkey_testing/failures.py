@@ -7,6 +7,7 @@
     ├── UnplayedInteractions  recorded interactions that nothing asked for
     ├── NotRecorded           a request that came a way on which nothing can be recorded
     ├── DishonestReply        a reply that no provider could have given to that request
+    ├── BrokenScript          a function of the test, in the place of a reply or a condition, that went wrong
     ├── RefusedRequest        a request the provider would have refused, answered in its words
     ├── UnknownToGateway      a saved config, virtual key or slug that nobody registered
     ├── EscapedRequest        a request that would have left the machine
@@ -49,6 +50,10 @@ class NotRecorded(PortkeyTestFailure):
 
 class DishonestReply(PortkeyTestFailure):
     """A scripted reply could not have come from the provider it stands for."""
+
+
+class BrokenScript(PortkeyTestFailure):
+    """A function that the test wrote, as a reply or as a condition, raised or gave nothing that can answer."""
 
 
 class RefusedRequest(PortkeyTestFailure):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from portkey_testing._application import ApplicationHandle
 from portkey_testing._blocks import block
+from portkey_testing._custom_hosts import valid_custom_host
 from portkey_testing._engine import RULES, Edition, Engine
 from portkey_testing._guardrails import external_checks
-from portkey_testing._hosted import Integration, key_behind
+from portkey_testing._hosted import Integration, as_config, as_guardrail, key_behind
 from portkey_testing._wanted import check_provider
 from portkey_testing.clock import VirtualClock
 from portkey_testing.guard import RULE as RULE_ESCAPED
@@ -22,10 +23,12 @@ from portkey_testing.matching import AttemptView, Conditions, Handle, conditions
 from portkey_testing.timeline import GatewayRequest, Responder, Timeline
 
 if TYPE_CHECKING:
+    from portkey_client import Config
     from portkey_testing._recorded import CassetteGateway
     from portkey_testing.cassettes import MatchRules, Recorder, Redactor, Replay
     from portkey_testing.mounts.server import Server
     from portkey_testing.mounts.transport import FakeTransport
+    from portkey_testing.replies import ReplyLike
 
 _TARGET_PATH = re.compile(r"config(\.targets\[\d+\])+")
 _RULES = RULES | {RULE_ESCAPED}
@@ -74,11 +77,11 @@ class FakeGateway:
 
     # What the providers say
 
-    def reply(self, *replies: object) -> Handle:
+    def reply(self, *replies: ReplyLike) -> Handle:
         """Queue replies for any provider."""
         return self._handle().reply(*replies)
 
-    def always(self, reply: object) -> Handle:
+    def always(self, reply: ReplyLike) -> Handle:
         """Let any provider answer that whenever nothing else does."""
         return self._handle().always(reply)
 
@@ -102,8 +105,8 @@ class FakeGateway:
             LookupError: nobody registered that virtual key or slug.
         """
         key = self._key(api_key, virtual_key, slug)
-        conditions = Conditions(provider=name, model=model, api_key=key, custom_host=custom_host, target=target)
-        return Handle(self._engine.providers.script(conditions))
+        wanted = conditions(provider=name, model=model, api_key=key, custom_host=custom_host, target=target)
+        return Handle(self._engine.providers.script(wanted))
 
     def when(
         self,
@@ -159,9 +162,16 @@ class FakeGateway:
 
     # What the gateway knows and draws
 
-    def saved_config(self, config_id: str, config: Mapping[str, Any]) -> None:
-        """Register a config that requests name by its id."""
-        self._engine.account.configs[config_id] = config
+    def saved_config(self, config_id: str, config: Mapping[str, Any] | Config) -> None:
+        """Register a config that requests name by its id: a dict, or a `portkey_client.Config`.
+
+        Raises:
+            TypeError: it is no config, or the id is no string.
+            ValueError: the gateway would refuse it.
+        """
+        if not isinstance(config_id, str):
+            raise TypeError(f"saved_config() takes the id as a string such as 'pc-prod-1', not {config_id!r}")
+        self._engine.account.configs[config_id] = as_config(config, f"saved_config({config_id!r})")
 
     def virtual_key(
         self, key: str, *, provider: str, api_key: str | None = None, custom_host: str | None = None
@@ -175,21 +185,34 @@ class FakeGateway:
             custom_host: Base URL in place of the provider's own.
 
         Raises:
-            ValueError: the gateway knows no such provider.
+            TypeError: the key is no string.
+            ValueError: the gateway knows no such provider, or could not reach that host.
         """
+        if not isinstance(key, str):
+            raise TypeError(f"virtual_key() takes the key or slug as a string such as 'openai-prod', not {key!r}")
+        if custom_host is not None and not valid_custom_host(custom_host):
+            raise ValueError(
+                f"virtual_key(custom_host=...) is a base URL that the gateway may call, not {custom_host!r}"
+            )
         name = key.removeprefix("@")
         check_provider(provider)
         integration = Integration(provider, key_behind(name) if api_key is None else api_key, custom_host)
         self._engine.account.integrations[name] = integration
 
-    def default_config(self, config: Mapping[str, Any], *, api_key: str | None = None) -> None:
-        """Use that config for requests that name neither config nor provider.
+    def default_config(self, config: Mapping[str, Any] | Config, *, api_key: str | None = None) -> None:
+        """Use that config for requests that bring none: the default config of an API key.
+
+        A provider that the request names is for targets of the config that name none.
 
         Args:
-            config: The config.
+            config: The config, as a dict or a `portkey_client.Config`.
             api_key: The Portkey API key it belongs to; every other one if not given.
+
+        Raises:
+            TypeError: it is no config.
+            ValueError: the gateway would refuse it.
         """
-        self._engine.account.defaults[api_key] = config
+        self._engine.account.defaults[api_key] = as_config(config, "default_config()")
 
     def default_provider(self, provider: str) -> None:
         """Use that provider for requests that name none.
@@ -198,11 +221,16 @@ class FakeGateway:
             ValueError: the gateway knows no such provider.
         """
         check_provider(provider)
-        self.default_config({"provider": provider, "api_key": key_behind(provider)})
+        self._engine.account.fallback = {"provider": provider, "api_key": key_behind(provider)}
 
     def guardrail(self, guardrail_id: str, checks: Mapping[str, Any]) -> None:
-        """Register a guardrail that configs name by its id, spelt out as a config would: checks, `deny` and so on."""
-        self._engine.account.guardrails[guardrail_id] = checks
+        """Register a guardrail that configs name by its id, spelt out as a config would: checks, `deny` and so on.
+
+        Raises:
+            TypeError: the checks are no dict.
+            ValueError: the gateway has no check of a name.
+        """
+        self._engine.account.guardrails[guardrail_id] = as_guardrail(checks)
 
     def check(self, check_id: str, *, passes: bool) -> None:
         """Say what a check finds that asks a service outside, such as `portkey.pii`.
@@ -226,7 +254,7 @@ class FakeGateway:
             ValueError: something is no path of a target.
         """
         for target in targets:
-            if not _TARGET_PATH.fullmatch(target):
+            if not _TARGET_PATH.fullmatch(str(target)):
                 raise ValueError(f"pick() takes paths of targets such as 'config.targets[1]', not {target!r}")
         self._engine.picks.extend(targets)
 
@@ -234,9 +262,12 @@ class FakeGateway:
         """Loosen rules by name.
 
         Raises:
+            TypeError: something is no name.
             ValueError: there is no rule of that name.
         """
         for rule in rules:
+            if not isinstance(rule, str):
+                raise TypeError(f"allow() takes names of rules, one by one, not {rule!r}")
             if rule not in _RULES:
                 raise ValueError(f"there is no rule {rule!r} to loosen; there are: {', '.join(sorted(_RULES))}")
         self._engine.allowed.update(rules)
@@ -269,7 +300,7 @@ class FakeGateway:
 
     def store_completion(
         self,
-        answer: object,
+        answer: ReplyLike,
         *,
         messages: Sequence[Mapping[str, Any]] = (),
         model: str = "gpt-4o",
@@ -288,6 +319,7 @@ class FakeGateway:
 
         Raises:
             TypeError: `answer` is nothing that a model says.
+            ValueError: it is a completion without an id.
         """
         params = {"model": model, "messages": list(messages), "metadata": dict(metadata or {})}
         return self._engine.keep(answer, params)
@@ -343,6 +375,15 @@ class FakeGateway:
             recorded.verify()
         self._engine.verify()
 
+    def retire(self, why: str) -> None:
+        """Take no more replies: its test is over, and what is scripted now would answer nobody.
+
+        Args:
+            why: What whoever scripts one is told.
+        """
+        self._engine.providers.retire(why)
+        self._engine.application.retire(why)
+
     # How clients reach it
 
     def respond(self, request: GatewayRequest, now: float) -> Timeline:
@@ -352,7 +393,7 @@ class FakeGateway:
 
     @block
     def mount(self) -> Iterator[FakeGateway]:
-        """Answer every httpx and httpx2 client of the process, and verify at the end of a block that went well."""
+        """Answer all clients of httpx, httpx2 and aiohttp in the process, and verify after a block that went well."""
         with self.mounted():
             yield self
         self.verify()
@@ -449,7 +490,7 @@ class FakeGateway:
             away: Leave the file alone and keep what is recorded in `Recorder.luggage`.
 
         Raises:
-            ValueError: the mode is none.
+            ValueError: the mode is none, or `gateway` is no base URL.
             CassetteError: the file is damaged, or something could not be written.
         """
         from portkey_testing._recorded import RecordingGateway, miss
@@ -457,7 +498,7 @@ class FakeGateway:
         from portkey_testing.cassettes.recorder import gateway_name
         from portkey_testing.mounts import live, respx
 
-        urls = (*respx.GATEWAY_URLS, *self._gateway_urls, *(() if gateway is None else (gateway,)))
+        urls = (*respx.GATEWAY_URLS, *self._gateway_urls, *_base_urls(() if gateway is None else (gateway,), "gateway"))
         recorder = Recorder(
             path,
             mode,
@@ -511,10 +552,10 @@ class FakeGateway:
         return f"<FakeGateway {self.edition}, seed {self.seed}, {len(self.calls)} calls>"
 
 
-def _base_urls(gateway_urls: Iterable[str]) -> tuple[str, ...]:
+def _base_urls(gateway_urls: Iterable[str], argument: str = "gateway_urls") -> tuple[str, ...]:
     if isinstance(gateway_urls, str):
         raise TypeError(f"gateway_urls takes a list of base URLs, as in [{gateway_urls!r}], not a single text")
     for url in gateway_urls:
         if not url.startswith(("http://", "https://")):
-            raise ValueError(f"gateway_urls takes base URLs such as 'http://localhost:8787/v1', not {url!r}")
+            raise ValueError(f"{argument} takes base URLs such as 'http://localhost:8787/v1', not {url!r}")
     return tuple(gateway_urls)

@@ -6,9 +6,10 @@ too, and is stopped at public addresses. Datagrams are no connections and go whe
 
 What httpx and httpx2 send is judged by the mount, request by request. Here are the rest: Python's sockets, which
 urllib3, http.client and everything built on them use, and aiohttp, which knows the name of the host where sockets only
-know an address (so it is judged by name if it was imported before the fake was mounted, and else by address). A host
-that is allowed by name is allowed at each address that the name has stood for since the fake was mounted. What opens
-connections without Python's sockets (uvloop, asyncio on Windows, a driver in C) is not seen.
+know an address. If it was imported before the fake was mounted, it is judged by name, once the mount has taken what is
+the gateway's; else by address. A host that is allowed by name is allowed at each address that the name has stood for
+since the fake was mounted. What opens connections without Python's sockets (uvloop, asyncio on Windows, a driver in C)
+is not seen.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 _OF_MOUNTED: Final = "name its base URL in the ini option portkey_gateway_urls or in FakeGateway(gateway_urls=...)"
-_OF_OTHERS: Final = "the fake that httpx and httpx2 find by themselves is within reach of others through fake.serve()"
+_OF_OTHERS: Final = "fake.serve() brings the fake within reach of what is neither httpx nor aiohttp"
 
 
 class Guard:
@@ -237,6 +238,8 @@ def _judge_connection(names: _Names, family: int, host: Any = "", port: Any = 0)
 def _patch_http_client(patches: Patches, http_client: Any) -> None:
     """Requests through a proxy: it may be on this machine, and what it is asked for is not."""
     connection = http_client.HTTPConnection
+    if not hasattr(connection, "set_tunnel"):
+        return  # vcrpy's, which records or replays what is asked of it
     put, tunnel = connection.putrequest, connection.set_tunnel
 
     def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
@@ -256,7 +259,7 @@ def _patch_aiohttp(patches: Patches, aiohttp: Any) -> None:
     original = aiohttp.TCPConnector.connect
 
     async def connect(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        _judge(_hold_http, f"{request.method} {request.url}", request.url.host or "")
+        _judge(Guard.hold_http, f"{request.method} {request.url}", request.url.host or "")
         # Its resolver may look names up without Python's, and it keeps what it has found.
         token = _JUDGED.set(True)
         try:

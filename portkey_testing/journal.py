@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from portkey_testing._conversation import ToolExchange, messages_of, tool_exchanges
 from portkey_testing.timeline import Ending, GatewayRequest
@@ -297,7 +297,8 @@ def _call_lines(call: Call) -> Iterator[str]:
     yield f"call {call.number} at {call.started:.2f} s: {_asked(call)}"
     for exchange in call.tool_exchanges:
         result = "no result" if exchange.result is None else _brief(exchange.result)
-        yield f"│  tool {exchange.name}({_arguments(exchange.arguments)}) gave {result}"
+        asked = _brief(f"{exchange.name}({_arguments(exchange.arguments)})")
+        yield f"│  tool {asked} gave {result}"
     for step in call.route.steps:
         match step:
             case Wait():
@@ -344,7 +345,7 @@ def _first_attempts(route: Route) -> list[Attempt]:
 def _asked(call: Call) -> str:
     request = call.request
     kind = " (stream)" if request.stream else ""
-    return f"{request.method} {request.path} {request.model or ''}{kind}".rstrip()
+    return f"{request.method} {request.path} {_brief(str(request.model or ''))}{kind}".rstrip()
 
 
 def _answered(attempt: Attempt) -> str:
@@ -360,8 +361,11 @@ def _notes(attempt: Attempt) -> Iterator[str]:
 
 
 def _mermaid(text: str) -> str:
-    """A text as Mermaid takes it: its own signs as entities, on one line."""
-    return " ".join(text.split()).translate({ord("#"): "#35;", ord(";"): "#59;"})
+    """A text as Mermaid takes it, on one line: as entities its own signs and those of comments, HTML and formulas."""
+    return " ".join(text.split()).translate(_ENTITIES)
+
+
+_ENTITIES: Final = {ord(sign): f"#{ord(sign)};" for sign in "#;%<>$"}
 
 
 def _outcome(call: Call) -> str:

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import NamedTuple
 
 from portkey_testing._attempt import AttemptView
-from portkey_testing._wanted import ABSENT, Check, Conditions, Expected, Frozen, Mismatch, conditions
-from portkey_testing.replies import Reply, as_reply
+from portkey_testing._wanted import (
+    ABSENT,
+    Check,
+    Conditions,
+    Expected,
+    Frozen,
+    Mismatch,
+    asked,
+    conditions,
+    name_of,
+)
+from portkey_testing.failures import BrokenScript
+from portkey_testing.replies import Computed, Reply, ReplyLike, as_reply
 
 __all__ = [
     "ABSENT",
@@ -62,9 +73,10 @@ class Script:
         part: What the last user text must hold, where that is asked for: most scripts are told apart by it alone, so it
             is looked at before anything else.
         has_checks: There are other conditions than that one.
+        retired: Why nothing can be scripted any more; empty while it can.
     """
 
-    __slots__ = ("_checks", "answered", "conditions", "declared", "has_checks", "part", "queue", "standby")
+    __slots__ = ("_checks", "answered", "conditions", "declared", "has_checks", "part", "queue", "retired", "standby")
 
     def __init__(self, conditions: Conditions, declared: str) -> None:
         self.conditions = conditions
@@ -77,6 +89,7 @@ class Script:
             (check.actual, check.holds) for check in conditions.checks() if check.name != "message" or self.part is None
         )
         self.has_checks = bool(self._checks)
+        self.retired = ""
 
     def matches(self, attempt: AttemptView) -> bool:
         """Whether an attempt meets all conditions but `part`."""
@@ -107,6 +120,29 @@ class Match(NamedTuple):
     def use(self) -> None:
         self.script.use(self.queued)
 
+    def said(self, attempt: AttemptView) -> Reply:
+        """The reply, or what its function says; functions are asked until one gives a reply that says something.
+
+        Raises:
+            BrokenScript: a function raised or gave no reply; it has had its turn.
+        """
+        reply = self.reply
+        while isinstance(reply, Computed):
+            try:
+                reply = _given(reply.function, attempt)
+            except BrokenScript:
+                self.use()
+                raise
+        return reply
+
+
+def _given(function: Callable[[AttemptView], object], attempt: AttemptView) -> Reply:
+    said = asked(function, attempt)
+    try:
+        return as_reply(said)
+    except (TypeError, ValueError) as error:
+        raise BrokenScript(f"{name_of(function)} gave no reply: {error}") from error
+
 
 class Scripts:
     """All scripts of one leg, in the order of their declaration."""
@@ -115,14 +151,22 @@ class Scripts:
         self._scripts: dict[Conditions, Script] = {}
         # Another thread may add scripts while this one looks for one: a list that only grows can be walked meanwhile.
         self._ordered: list[Script] = []
+        self._retired = ""
 
     def script(self, conditions: Conditions) -> Script:
         """The script with exactly these conditions, made if it is not there."""
         script = self._scripts.get(conditions)
         if script is None:
             script = self._scripts.setdefault(conditions, Script(conditions, caller()))
+            script.retired = self._retired
             self._ordered.append(script)
         return script
+
+    def retire(self, why: str) -> None:
+        """Take no more replies, for a reason that whoever scripts one is told."""
+        self._retired = why
+        for script in self:
+            script.retired = why
 
     def find(self, attempt: AttemptView) -> Match | None:
         """What answers `attempt`; it stays in its queue until it is used."""
@@ -162,12 +206,14 @@ class Handle:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def reply(self, *replies: object) -> Handle:
+    def reply(self, *replies: ReplyLike) -> Handle:
         """Queue replies; each answers one attempt, or as many as its `times` says.
 
         Raises:
             TypeError: something is no reply.
+            RuntimeError: the test that the fake belongs to is over.
         """
+        self._check_not_retired()
         if not replies:
             raise TypeError("reply() takes at least one reply")
         declared = caller()
@@ -176,17 +222,33 @@ class Handle:
             self._script.queue.append(Queued(reply, reply.delivery.repeat, declared))
         return self
 
-    def always(self, reply: object) -> Handle:
+    def always(self, reply: ReplyLike) -> Handle:
         """Answer whatever the queues leave over; it may stay unused. A later call replaces an earlier one.
 
         Raises:
             TypeError: it is no reply.
+            RuntimeError: the test that the fake belongs to is over.
         """
+        self._check_not_retired()
         self._script.standby = Queued(as_reply(reply), 0, caller())
         return self
 
+    def declare(self, replies: Sequence[Reply], standby: Reply | None, declared: str) -> None:
+        """Script what a file says, at its line."""
+        self._check_not_retired()
+        script = self._script
+        if not script.queue and script.standby is None:
+            script.declared = declared
+        script.queue.extend(Queued(reply, reply.delivery.repeat, declared) for reply in replies)
+        if standby is not None:
+            script.standby = Queued(standby, 0, declared)
+
     def __repr__(self) -> str:
         return f"<scripts for {self._script.conditions}>"
+
+    def _check_not_retired(self) -> None:
+        if self._script.retired:
+            raise RuntimeError(self._script.retired)
 
 
 def caller() -> str:

@@ -115,7 +115,7 @@ class _Arrivals:
         if self._home is None:
             return
         broken_off = session.shouldstop or session.shouldfail
-        self._home.note_uses(all_ran=exitstatus in (0, 1) and not broken_off)
+        self._home.finish(all_ran=exitstatus in (0, 1) and not broken_off)
         if self._home.failures:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -168,7 +168,7 @@ def portkey_cassette_settings() -> Mapping[str, Any]:
 
 @pytest.fixture
 def portkey_fake(request: pytest.FixtureRequest, portkey_settings: Mapping[str, Any]) -> Iterator[FakeGateway]:
-    """A fake Portkey gateway that answers every httpx and httpx2 client of the process.
+    """A fake Portkey gateway that answers every httpx, httpx2 and aiohttp client of the process.
 
     Each test has its own. One of a wider scope is a fixture of yours: `with FakeGateway().mount() as fake: yield fake`.
     """
@@ -191,6 +191,11 @@ def portkey_fake(request: pytest.FixtureRequest, portkey_settings: Mapping[str, 
     if not judge.is_told(item):
         # The test itself was judged at its end; this finds what came after it, from threads and other fixtures.
         fake.verify()
+    fake.retire(
+        f"this portkey_fake was the one of {item.nodeid}, which is over: nothing that is scripted on it is ever asked "
+        "for. Each test has its own; one that several tests share is a fixture of yours: "
+        "`with FakeGateway().mount() as fake: yield fake`"
+    )
 
 
 def _loaded(module: str) -> Any:

@@ -28,24 +28,19 @@ from dataclasses import replace
 from functools import cache, reduce
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from portkey_testing import faults
+from portkey_testing._delivery import CHUNKINGS, Break, By, Delivery, Headers, Pace
 from portkey_testing._reply import (
-    CHUNKINGS,
     Answer,
     Audio,
-    Break,
-    By,
     Chunks,
     Completion,
     Computed,
-    Delivery,
     ErrorReply,
     FaultReply,
-    Headers,
     Native,
-    Pace,
     Part,
     Reasoning,
     Recorded,
@@ -58,7 +53,11 @@ from portkey_testing._reply import (
 )
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from collections.abc import Callable
+
+    from pydantic import BaseModel, ValidationError
+
+    from portkey_testing.matching import AttemptView
 
 __all__ = [
     "CHUNKINGS",
@@ -81,6 +80,7 @@ __all__ = [
     "Recorded",
     "Refusal",
     "Reply",
+    "ReplyLike",
     "Text",
     "ToolCall",
     "as_reply",
@@ -100,6 +100,12 @@ __all__ = [
     "text",
     "tool_call",
 ]
+
+ReplyLike: TypeAlias = (
+    "Reply | str | int | Mapping[str, Any] | BaseModel | Sequence[str | Answer] | Callable[[AttemptView], object]"
+)
+"""What a test may pass as a reply: one, a text, a status, a completion (as a dict, or as an SDK's model), texts and
+tool calls that make up one answer, or a function of the attempt that gives any of these."""
 
 STOCK: Final = "This is an answer that something happens to on its way."
 """What is said where a fault needs an answer to strike."""
@@ -130,6 +136,8 @@ def audio(transcript: str, data: bytes = b"") -> Answer:
     """The model speaks: `transcript` is what it says, `data` the sound."""
     if not isinstance(transcript, str):
         raise TypeError(f"audio() takes the transcript first, not {_kind(transcript)}")
+    if not isinstance(data, bytes):
+        raise TypeError(f"audio() takes the sound as bytes, not {_kind(data)}")
     return Answer(parts=(Audio(transcript, base64.b64encode(data).decode()),))
 
 
@@ -151,7 +159,9 @@ def choices(*answers: object) -> Answer:
     """
     made = [as_reply(answer) for answer in answers]
     wrong = next((answer for answer in made if not isinstance(answer, Answer)), None)
-    if not made or wrong is not None:
+    if not made:
+        raise TypeError("choices() takes at least one text or other thing that a model says")
+    if wrong is not None:
         raise TypeError(f"choices() takes what a model says: texts, tool calls and the like, not {wrong}")
     first, *others = [answer for answer in made if isinstance(answer, Answer)]
     return replace(first, others=tuple(others))
@@ -210,6 +220,8 @@ def completion(body: Mapping[str, Any]) -> Completion:
 
     from portkey_client.types import ChatCompletions
 
+    if not isinstance(body, Mapping):
+        raise TypeError(f"completion() takes a whole chat completion as a dict, not {_kind(body)}")
     written = as_json(dict(body), "completion()")
     try:
         ChatCompletions.model_validate_json(written)
@@ -232,6 +244,9 @@ def chunks(*items: Mapping[str, Any], done: bool = True) -> Chunks:
 
     if not items:
         raise ValueError("chunks() takes at least one chunk")
+    for given in items:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"chunks() takes each chunk as a dict, not {_kind(given)}")
     written = tuple(as_json(dict(item), f"chunks(): number {number}") for number, item in enumerate(items, 1))
     for number, item in enumerate(written, 1):
         try:

@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -82,15 +83,12 @@ def _line_of(error: yaml.MarkedYAMLError) -> int:
 
 
 class _Document:
-    """A file with the lines of its fields."""
+    """A text with the lines of its fields."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, text: str, path: Path) -> None:
         self.path = path
         try:
-            text = path.read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        except (OSError, UnicodeDecodeError) as cause:
-            raise ScenarioError(f"{path}: the scenario cannot be read: {cause}") from cause
         except yaml.MarkedYAMLError as cause:
             raise ScenarioError(f"{path}:{_line_of(cause)}: this is no YAML: {cause.problem or cause}") from cause
         except yaml.YAMLError as cause:
@@ -102,11 +100,15 @@ class _Document:
         except yaml.MarkedYAMLError as cause:  # a tag that YAML has not, a key that is a list
             raise ScenarioError(f"{path}:{_line_of(cause)}: this is no YAML: {cause.problem or cause}") from cause
 
+    def line(self, place: Path_) -> str:
+        """File and line of a field, or of what it would stand in."""
+        number = next((self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines), 1)
+        return f"{self.path}:{number}"
+
     def error(self, place: Path_, problem: object) -> ScenarioError:
         """What is wrong with the field at `place`."""
-        line = next((self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines), 1)
         field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
-        return ScenarioError(f"{self.path}:{line}: {field or 'the scenario'}: {problem}")
+        return ScenarioError(f"{self.line(place)}: {field or 'the scenario'}: {problem}")
 
     def _note(self, node: Any, place: Path_, above: tuple[Any, ...]) -> None:
         """Note the lines of everything in a node that stands below the nodes `above`.
@@ -190,17 +192,63 @@ class _Document:
             raise self.error(place, cause) from cause
 
 
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """One script of a file.
+
+    Attributes:
+        place: Where it stands.
+        conditions: What an attempt must meet.
+        queue: What answers one attempt each.
+        standby: What answers the others, if anything does.
+    """
+
+    place: Path_
+    conditions: Mapping[str, Any]
+    queue: list[Reply]
+    standby: Reply | None
+
+
 def load(fake: FakeGateway, path: str | Path) -> None:
     """Script `fake` as the file says.
 
     Raises:
-        ScenarioError: the file is no scenario; the text names file, line and field.
+        ScenarioError: the file is no scenario, and nothing in it is scripted; the text names file, line and field.
     """
-    document = _Document(Path(path))
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as cause:
+        raise ScenarioError(f"{path}: the scenario cannot be read: {cause.strerror or cause}") from cause
+    except UnicodeDecodeError as cause:
+        line, byte = cause.object.count(b"\n", 0, cause.start) + 1, cause.object[cause.start]
+        problem = f"expected UTF-8, found the byte 0x{byte:02x}: save the file as UTF-8"
+        raise ScenarioError(f"{path}:{line}: {problem}") from cause
+    load_text(fake, text, path)
+
+
+def load_text(fake: FakeGateway, text: str, path: Path) -> None:
+    """Script `fake` as a text says.
+
+    Args:
+        fake: What is scripted.
+        text: The scenario.
+        path: Where it is from, for messages and for the cassettes it names.
+
+    Raises:
+        ScenarioError: it is no scenario, and nothing in it is scripted; the text names file, line and field.
+    """
+    document = _Document(text, path)
     top = document.mapping(document.value, (), _TOP)
     version = top.get("portkey_scenario")
     if version != VERSION or isinstance(version, bool):
-        raise document.error(("portkey_scenario",), f"this must be {VERSION}, not {top.get('portkey_scenario')!r}")
+        came = repr(version) if "portkey_scenario" in top else "left out"
+        raise document.error(("portkey_scenario",), f"expected the version of the format, {VERSION}, not {came}")
+    scripts = [
+        _script(document, script, ("scripts", index), _CONDITIONS)
+        for index, script in enumerate(document.items(top.get("scripts") or [], ("scripts",)))
+    ]
+    application = None if top.get("gateway") is None else _script(document, top["gateway"], ("gateway",), ())
     for rule in document.items(top.get("allow") or [], ("allow",)):
         document.made(("allow",), partial(fake.allow, rule))
     for config_id, config in document.named(top.get("saved_configs"), ("saved_configs",)).items():
@@ -214,28 +262,27 @@ def load(fake: FakeGateway, path: str | Path) -> None:
     if top.get("chaos") is not None:
         given = document.mapping(top["chaos"], ("chaos",), ("rate", "faults", "leg"))
         document.made(("chaos",), lambda: fake.chaos(**given))
-    for index, script in enumerate(document.items(top.get("scripts") or [], ("scripts",))):
-        place = ("scripts", index)
-        fields = document.mapping(script, place, ("when", "reply", "always"))
-        conditions = document.mapping(fields.get("when") or {}, (*place, "when"), _CONDITIONS)
-        handle = document.made((*place, "when"), partial(_handle, fake, conditions))
-        _scripted(document, handle, fields, place)
-    if top.get("gateway") is not None:
-        fields = document.mapping(top["gateway"], ("gateway",), ("reply", "always"))
-        _scripted(document, fake.gateway, fields, ("gateway",))
+    handles = [document.made((*script.place, "when"), partial(_handle, fake, script.conditions)) for script in scripts]
+    if application is not None:
+        scripts, handles = [*scripts, application], [*handles, fake.gateway]
+    for script, handle in zip(scripts, handles, strict=True):
+        handle.declare(script.queue, script.standby, document.line(script.place))
 
 
 def _handle(fake: FakeGateway, conditions: Mapping[str, Any]) -> Handle:
     return fake.when(**_with_patterns(conditions))
 
 
-def _scripted(document: _Document, handle: Handle, fields: Mapping[str, Any], place: Path_) -> None:
+def _script(document: _Document, value: object, place: Path_, conditions: Collection[str]) -> _Script:
+    fields = document.mapping(value, place, ("when", "reply", "always") if conditions else ("reply", "always"))
     if "reply" not in fields and "always" not in fields:
         raise document.error(place, "a script has `reply`, `always` or both")
-    for index, value in enumerate(document.items(fields.get("reply", []), (*place, "reply"))):
-        handle.reply(_reply(document, value, (*place, "reply", index)))
-    if "always" in fields:
-        handle.always(_reply(document, fields["always"], (*place, "always")))
+    return _Script(
+        place,
+        document.mapping(fields.get("when") or {}, (*place, "when"), conditions),
+        _replies(document, fields.get("reply", []), (*place, "reply")),
+        _reply(document, fields["always"], (*place, "always")) if "always" in fields else None,
+    )
 
 
 def _reply(document: _Document, value: object, place: Path_) -> Reply:

@@ -199,6 +199,9 @@ def check_files(wheel: Path) -> None:
     for wanted in (*(f"{package}/py.typed" for package in packages), "entry_points.txt", "LICENSE", "METADATA"):
         if not any(name.endswith(wanted) for name in names):
             fail(f"{wanted} is missing")
+    (described,) = (name for name in names if name.endswith("METADATA"))
+    if "](" in zipfile.ZipFile(wheel).read(described).decode():
+        fail("the description that a package index shows has links, and it knows no place of ours")
 
 
 def environment(folder: Path) -> Environment:

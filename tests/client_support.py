@@ -118,7 +118,7 @@ class Gateway:
         self.clock = Clock()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        leave_clock(request.extensions, self.clock)
+        leave_clock(request.extensions, self.clock, self.clock.time())
         self.requests.append(request)
         reply = self.replies.pop(0)
         match reply:

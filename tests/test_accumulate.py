@@ -150,3 +150,24 @@ def test_it_knows_what_is_unfinished() -> None:
 
     accumulator.add(json.dumps(chunk(finish="stop")).encode())
     assert [2] == accumulator.unfinished
+
+
+def test_parts_and_plain_text_are_one_content() -> None:
+    """Mistral's reasoning models think in parts and answer in text; neither takes the other's place."""
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+
+    assert [thinking, {"type": "text", "text": "It is raining"}] == message(
+        {"content": ""}, {"content": [thinking]}, {"content": "It is"}, {"content": " raining"}
+    )["content"]
+    assert [{"type": "text", "text": "It is"}, thinking] == message({"content": "It is"}, {"content": [thinking]})[
+        "content"
+    ]
+
+
+def test_a_call_of_a_custom_tool_has_its_input() -> None:
+    """OpenAI's custom tools take text in place of a function's arguments."""
+    start = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "sql", "input": "select"}}
+
+    assert [{"id": "c", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}] == message(
+        {"tool_calls": [start]}, {"tool_calls": [{"index": 0, "custom": {"input": " 1"}}]}
+    )["tool_calls"]

@@ -17,10 +17,20 @@ import pytest
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("portkey_client", "portkey_testing")
 
-CLIENT_NOUNS: Final = ("_gateway", "_version", "errors", "types", "config", "headers")
+CLIENT_NOUNS: Final = ("_finish", "_gateway", "_version", "errors", "types", "config", "headers")
 """What both packages speak of. Nouns know nouns only."""
 
-CLIENT_SHELLS: Final = ("_exchange", "_drive", "_streams", "_events", "_messages", "_chat", "_achat", "_client")
+CLIENT_SHELLS: Final = (
+    "_exchange",
+    "_chunks",
+    "_drive",
+    "_streams",
+    "_events",
+    "_messages",
+    "_chat",
+    "_achat",
+    "_client",
+)
 """From the core outwards; each may use the ones before it. Every other module of the client is pure: it may use nouns
 and pure modules."""
 

@@ -46,7 +46,7 @@ def test_the_shortest_call(side: Side) -> None:
 
     request = gateway.requests[0]
     assert ("POST", f"{URL}/chat/completions") == (request.method, str(request.url))
-    assert b'{"model":"portkey-default","messages":[{"role":"user","content":"Weather in Oslo?"}]}' == request.content
+    assert b'{"messages":[{"role":"user","content":"Weather in Oslo?"}],"model":"portkey-default"}' == request.content
 
 
 @sides

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,19 +108,25 @@ def test_a_scenario_is_served_until_somebody_says_stop(tmp_path: Path) -> None:
     assert 0 == process.returncode
 
 
-def test_an_unscripted_request_is_explained_and_not_to_be_retried(tmp_path: Path) -> None:
-    """Without a scenario nothing is scripted: the answer says what to write."""
+def test_an_unscripted_request_is_explained_and_not_to_be_retried() -> None:
+    """Without a scenario nothing is scripted: the answer says what to write, in words that can be posted."""
     with serving() as (url, _):
         answer = ask(url)
+        said = answer.json()["error"]["message"]
+        script = url.removesuffix("v1") + "__portkey__/script"
+        loaded = httpx.post(script, content=textwrap.dedent(said.partition("script:\n")[2]), trust_env=False)
+        again = ask(url)
 
     assert (400, "false") == (answer.status_code, answer.headers["x-should-retry"])
-    assert "no script answers" in answer.json()["error"]["message"]
+    assert "no script answers" in said
+    assert {"loaded": True} == loaded.json()
+    assert "Sunny" == again.json()["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize(
     ("path", "options", "status", "said"),
     [
-        ("script", {"content": "portkey_scenario: 2"}, 400, "this must be 1"),
+        ("script", {"content": "portkey_scenario: 2"}, 400, "expected the version"),
         ("script", {"content": SCENARIO + "- reply: [{recorded: {cassette: /etc/passwd}}]"}, 400, "names no files"),
         ("script", {"content": SCENARIO + '- reply: [{"recorde\\u0064": {cassette: /x}}]'}, 400, "names no files"),
         ("script", {"content": b"#" * (2**20 + 1)}, 413, "1048576 bytes"),
@@ -201,8 +208,9 @@ def test_a_program_that_hangs_up_is_recorded_as_that(tmp_path: Path, gateway: Ti
         (("show", "missing.yaml"), "missing.yaml"),
         (("show", str(CASSETTES / "agent" / "plain.yaml"), "--json", "--mermaid"), "not both"),
         (("check", "missing"), "no such file or folder"),
+        (("check", "."), "no cassette (*.yaml) in .: give files or other folders"),
         (("record", "--gateway", "http://h", "-o", "x.yaml"), "COMMAND"),
-        (("record", "--gateway", "http://h", "-o", "x.yaml", "--", "no-such-program"), "no-such-program"),
+        (("record", "--gateway", "http://h", "-o", "x.yaml", "--", "no-such-program"), "cannot run 'no-such-program'"),
         (("verify", "--gateway", "http://h", "-H", "x", str(CASSETTES / "agent" / "plain.yaml")), "NAME:VALUE"),
     ],
 )
@@ -492,7 +500,7 @@ def test_a_gateway_that_is_not_there_ends_with_3() -> None:
     result = run("verify", "--gateway", "http://127.0.0.1:9/v1", CASSETTES / "agent" / "plain.yaml")
 
     assert 3 == result.exit_code
-    assert "cannot be reached" in result.output
+    assert "the gateway at http://127.0.0.1:9/v1 cannot be reached" in result.output
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 import gc
 import gzip
 import json
@@ -138,6 +140,14 @@ def test_options_can_be_read_as_attributes(cls: Any) -> None:
     with pytest.raises(AttributeError, match="has no attribute 'tracee_id'"):
         client.tracee_id  # noqa: B018  # reading is the point
     assert "PK" not in repr(client)
+
+
+@both
+@pytest.mark.parametrize("name", ["embeddings", "prompts", "post", "openai_client"])
+def test_what_only_portkey_ai_has_is_said_to_be_elsewhere(cls: Any, name: str) -> None:
+    """Whoever migrates reads what to do in place of a bare AttributeError."""
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': portkey_client has chat completions only"):
+        getattr(cls(api_key="PK"), name)
 
 
 @sides
@@ -288,6 +298,48 @@ def test_closing_closes_the_connections() -> None:
         client.chat.completions.create(messages=MESSAGES)
 
 
+@sides
+def test_a_client_closed_during_a_call_says_so(side: Side) -> None:
+    """Not httpx's own RuntimeError, before a request and before a retry."""
+
+    def client(step: str) -> Any:
+        if side is SIDES[0]:
+            return p.Portkey(api_key="PK", base_url=URL, http_client=Closing(step))
+        return p.AsyncPortkey(api_key="PK", base_url=URL, http_client=AsyncClosing(step))
+
+    class Closing(httpx.Client):
+        def __init__(self, step: str) -> None:
+            super().__init__(transport=httpx.MockTransport(self.answer))
+            self.step = step
+
+        def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+            if self.step == "before the request":
+                self.close()
+            return super().send(request, **options)
+
+        def answer(self, request: httpx.Request) -> httpx.Response:
+            self.close()
+            return httpx.Response(503, headers={"retry-after-ms": "1"})
+
+    class AsyncClosing(httpx.AsyncClient):
+        def __init__(self, step: str) -> None:
+            super().__init__(transport=httpx.MockTransport(self.answer))
+            self.step = step
+
+        async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+            if self.step == "before the request":
+                await self.aclose()
+            return await super().send(request, **options)
+
+        async def answer(self, request: httpx.Request) -> httpx.Response:
+            await self.aclose()
+            return httpx.Response(503, headers={"retry-after-ms": "1"})
+
+    for step in ("before the request", "before the retry"):
+        with pytest.raises(p.ConfigurationError, match="was closed while this call was under way"):
+            side.create(client(step))
+
+
 def test_a_copy_of_a_closed_client_is_closed_too() -> None:
     """Copies share the connections, so they go with them."""
     client = p.Portkey(api_key="PK", base_url=URL)
@@ -366,6 +418,45 @@ def test_threads_share_one_client() -> None:
         thread.join()
 
     assert 40 == len(gateway.requests)
+
+
+@pytest.mark.parametrize(
+    ("reply", "params"),
+    [
+        (completion(), {}),
+        (sse(chunk("It is raining", finish="stop")), {"stream": True}),
+        (sse(chunk("It is"), done=False), {"stream": True}),
+        (httpx.Response(429, json={"error": {"message": "slow down"}}), {}),
+        (httpx.Response(200, content=b"<html>"), {}),
+        (httpx.ConnectError("refused"), {"max_retries": 0}),
+    ],
+    ids=["answer", "stream", "cut stream", "status", "no answer", "connection"],
+)
+def test_a_call_that_is_over_leaves_nothing_to_the_garbage_collector(reply: Any, params: dict[str, Any]) -> None:
+    """Requests, bodies and errors go when the last of them is let go of, not when the collector comes by."""
+
+    def call() -> None:
+        with contextlib.suppress(p.APIError):
+            SyncSide().create(client, **params) if "stream" not in params else SyncSide().read(client, **params)
+
+    gateway = Gateway(copy.deepcopy(reply), reply)
+    client = SyncSide().client(gateway)
+    call()  # what is made once is made
+    gc.collect()
+    gc.disable()
+    try:
+        call()
+        gateway.requests.clear()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        # Other threads of the test run may leave something, too.
+        left = [type(each) for each in gc.garbage if type(each).__module__.startswith(("httpx", "portkey_client"))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+    assert [] == left
 
 
 def test_clients_share_one_tls_context_that_loads_when_needed() -> None:

@@ -52,6 +52,7 @@ def test_parts_may_be_given_as_dicts() -> None:
 
 
 TARGET = {"provider": "openai", "api_key": "k"}
+NAMED = {**TARGET, "name": "a"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,21 @@ TARGET = {"provider": "openai", "api_key": "k"}
         ({"retry": {"attempts": -1}}, "retry.attempts", ["not below 0", "int -1"]),
         ({"retry": {"attempts": "3"}}, "retry.attempts", ["an int", "str '3'"]),
         ({"retry": {"attempts": 1, "on_status_codes": [42]}}, "retry.on_status_codes[0]", ["not below 100", "42"]),
-        ({"retry": {"atempts": 1, "attempts": 1}}, "retry.atempts", ["no such field"]),
+        ({"retry": {"atempts": 1, "attempts": 1}}, "retry.atempts", ["use_retry_after_header", "mean 'attempts'?"]),
+        ({"cache": {"mode": "simple", "maxAge": 1}}, "cache.maxAge", ["one of mode, max_age"]),
+        ({"requestTimeout": 500}, "requestTimeout", ["did you mean 'request_timeout'?"]),
+        ({"drop_params": "logprobs"}, "drop_params", ["a list", "str 'logprobs'"]),
+        ({"passthrough": "yes"}, "passthrough", ["a bool", "str 'yes'"]),
+        (
+            {"strategy": {"mode": "loadbalance", "sticky": {"enabled": True}}, "targets": [TARGET]},
+            "strategy.sticky.hash_fields",
+            ["required"],
+        ),
+        (
+            {"strategy": {"mode": "fallback", "cb_config": {"cooldown_interval": 10}}, "targets": [TARGET]},
+            "strategy.cb_config.cooldown_interval",
+            ["not below 30000", "int 10"],
+        ),
         ({"cache": {"mode": "fuzzy"}}, "cache.mode", ["'semantic'", "'fuzzy'"]),
         ({"request_timeout": True}, "request_timeout", ["an int", "bool True"]),
         ({"request_timeout": 0}, "request_timeout", ["above 0"]),
@@ -103,6 +118,23 @@ TARGET = {"provider": "openai", "api_key": "k"}
             "strategy.default",
             ["'a'", "'b'"],
         ),
+        *(
+            (
+                {
+                    "strategy": {"mode": "conditional", "conditions": [{"query": query, "then": "a"}]},
+                    "targets": [NAMED],
+                },
+                f"strategy.conditions[0].query{path}",
+                words,
+            )
+            for query, path, words in [
+                ({"metadata.plan": {"$equals": "paid"}}, "['metadata.plan']['$equals']", ["$eq, $ne", "'$equals'"]),
+                ({"metadata.a.b": 1}, "['metadata.a.b']", ["one name behind it", "'metadata.a.b'"]),
+                ({"plan": "paid"}, "['plan']", ["'metadata.…'"]),
+                ({"$and": {"metadata.a": 1}}, "['$and']", ["a list of queries", "dict {"]),
+                ({"$or": [{"params.n": {"$gte": 1, "$lq": 2}}]}, "['$or'][0]['params.n']['$lq']", ["$lte", "'$lq'"]),
+            ]
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_path(fields: dict[str, Any], path: str, words: list[str]) -> None:
@@ -133,6 +165,33 @@ def test_a_part_is_checked_where_it_is_made(make: Callable[[], object], start: s
         make()
 
     assert str(caught.value).startswith(start)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"provider": "@openai-prod", "retry": {"attempts": 3, "use_retry_after_headers": True}},
+        {
+            "strategy": {
+                "mode": "loadbalance",
+                "sticky": {"enabled": True, "hash_fields": ["metadata.user_id"], "ttl": 3600},
+                "cb_config": {"failure_threshold": 5, "cooldown_interval": 60000, "failure_status_codes": [429]},
+            },
+            "targets": [{"passthrough": True, "weight": 0.5}, {"virtual_key": "v", "weight": 0.5}],
+        },
+        {
+            "strategy": {
+                "mode": "conditional",
+                "conditions": [{"query": {"$and": [{"url.pathname": "/v1"}, {"params.n": {"$gt": 1}}]}, "then": "a"}],
+                "default": "a",
+            },
+            "targets": [{**NAMED, "default_params": {"n": 1}, "drop_params": ["tools[*].function.strict"]}],
+        },
+    ],
+)
+def test_what_only_the_hosted_gateway_follows_is_known(fields: dict[str, Any]) -> None:
+    """Its fields are typed and go out as they are written."""
+    assert fields == Config(**fields).to_dict()
 
 
 def test_keys_do_not_show_in_a_config() -> None:

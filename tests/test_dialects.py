@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from portkey_testing import DishonestReply, FakeGateway, NotSimulated, native, status
+from portkey_testing import DishonestReply, FakeGateway, native, status
 from portkey_testing.journal import UpstreamRequest
 from tests.fake_support import SYNC, Answer, body
 
@@ -352,7 +352,7 @@ def test_proxied_requests_keep_the_clients_headers() -> None:
         ("POST", "/v1/proxy/x", None, 500, "Provider  not found"),
         ("PATCH", "/v1/chat/completions", "openai", 404, "Not Found"),
         ("GET", "/v2/x", "openai", 404, "Not Found"),
-        ("GET", "/v1/realtime", "openai", 404, "Not Found"),
+        ("GET", "/v1/realtime/x", "openai", 404, "Not Found"),
     ],
 )
 def test_what_the_gateway_has_no_route_for(
@@ -425,7 +425,99 @@ def test_a_known_endpoint_that_a_provider_lacks() -> None:
     assert "https://api.anthropic.com/v1" == fake.last.route.attempts[0].request.url
 
 
-def test_an_old_interface_is_not_simulated() -> None:
-    """The test fails, rather than the application meeting an answer nobody has seen."""
-    with pytest.raises(NotSimulated, match="complete requests for anthropic"):
-        _call("POST", "/v1/completions", native({}), provider="anthropic", json={"prompt": "x"})
+@pytest.mark.parametrize(
+    ("path", "said", "answered"),
+    [
+        (
+            "/v1/embeddings",
+            {"object": "list", "data": [{"embedding": [0.5], "more": 1}], "model": "m", "usage": {"total_tokens": 9}},
+            {
+                "object": "list",
+                "data": [{"embedding": [0.5]}],
+                "model": "m",
+                "usage": {"prompt_tokens": 0, "total_tokens": 0},
+                "provider": "together-ai",
+            },
+        ),
+        (
+            "/v1/completions",
+            {"id": "c", "choices": [{"text": "x", "more": 1}]},
+            {
+                "id": "c",
+                "provider": "together-ai",
+                "choices": [{"text": "x", "index": 0, "logprobs": None}],
+                "usage": {},
+            },
+        ),
+        (
+            "/v1/completions",
+            {"a": 1},
+            {
+                "error": {
+                    "message": 'Invalid response received from together-ai: {"a":1}',
+                    "type": None,
+                    "param": None,
+                    "code": None,
+                },
+                "provider": "together-ai",
+            },
+        ),
+    ],
+)
+def test_other_interfaces_that_the_gateway_rebuilds(path: str, said: Any, answered: Any) -> None:
+    """What it does not know is left out."""
+    answer, _ = _call("POST", path, native(said), provider="together-ai", json={"input": "x", "prompt": "x"})
+
+    assert answered == answer.json()
+
+
+def test_openrouters_word_for_waiting_is_an_empty_chunk() -> None:
+    """A comment to everybody else; its id is the time in milliseconds, and so is its time."""
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]}
+    events = [": OPENROUTER PROCESSING\n\n", f"data: {json.dumps(chunk)}\n\n"]
+
+    answer, _ = _ask("openrouter", native(events=events), stream=True)
+
+    first, second = (json.loads(event) for event in answer.events)
+    assert ({"role": "assistant", "content": ""}, "hi") == (
+        first["choices"][0]["delta"],
+        second["choices"][0]["delta"]["content"],
+    )
+    assert (str(first["created"]), "gpt-4o-mini") == (first["id"], first["model"])
+
+
+def test_a_provider_the_gateway_only_lists() -> None:
+    """It lets a config name it, and does not find it."""
+    answer, _ = _call("POST", "/v1/embeddings", native({}), provider="portkey", json={"input": "x"})
+
+    assert (500, "Provider portkey not found") == (answer.status_code, answer.json()["message"])
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/images/edits", "/v1/uploads"])
+def test_a_form_that_is_none(path: str) -> None:
+    """The gateway fails on it before it asks anybody."""
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer, fake = _call("POST", path, native({}), content=b"--b\r\n", headers=headers)
+
+    assert (500, []) == (answer.status_code, fake.last.route.attempts)
+
+
+def test_the_old_interface_of_anthropic() -> None:
+    """Completions reach it as text in turns, and come back in OpenAI's shape."""
+    said = native({"log_id": "c1", "model": "claude-2", "completion": "hi", "stop_reason": "max_tokens"})
+    asked = {"model": "claude-2", "prompt": "x", "max_tokens": 3, "stop": None, "user": "u"}
+    answer, fake = _call("POST", "/v1/completions", said, provider="anthropic", json=asked)
+
+    request = fake.last.route.attempts[0].request
+    assert "https://api.anthropic.com/v1/complete" == request.url
+    assert {
+        "model": "claude-2",
+        "prompt": "\n\nHuman: x\n\nAssistant:",
+        "max_tokens_to_sample": 3,
+        "stop_sequences": [],
+        "metadata": {"user_id": "u"},
+    } == request.body
+    choice = {"text": "hi", "index": 0, "logprobs": None, "finish_reason": "length"}
+    assert {"id": "c1", "object": "text_completion", "choices": [choice]} == {
+        name: answer.json()[name] for name in ("id", "object", "choices")
+    }

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from portkey_testing import DishonestReply, FakeGateway, HangingRequest, error, fault, text
+from portkey_testing import DishonestReply, FakeGateway, HangingRequest, error, fault, native, text
 from portkey_testing.faults import CATALOGUE, DAMAGES, WireFault
 from portkey_testing.replies import error_catalogue
 from tests.fake_support import SIDES, SYNC, Side, body, sides
@@ -266,6 +266,28 @@ def test_on_the_provider_leg_the_gateway_meets_the_fault(side: Side, name: str) 
 
     assert "from Groq" == answer.said
     assert (408 if CATALOGUE[name].waits else 500) == fake.last.route.attempts[0].status
+
+
+def test_a_fault_that_comes_after_the_timeout_is_a_timeout() -> None:
+    """The gateway has given up by then, and asks again only where its retries list a timeout."""
+    fake = FakeGateway()
+    fake.reply(fault("closed_before_headers").delayed(2.0))
+    target = {"provider": "openai", "api_key": "A", "request_timeout": 500, "retry": {"attempts": 3}}
+
+    assert (408, 0.5) == (SYNC.ask(fake, config=target).status, fake.clock.now)
+
+
+def test_an_error_whose_body_breaks_off_is_no_answer() -> None:
+    """The gateway reads the body of an error at once, so it is another target's turn as with any broken connection."""
+    fake = FakeGateway()
+    fake.provider("openai").reply(native(status=503, events=["data: {", "}"]).cut(chunks=1))
+    fake.provider("groq").reply("from Groq")
+    targets = [{"provider": "openai", "api_key": "A"}, {"provider": "groq", "api_key": "B"}]
+
+    answer = SYNC.ask(fake, config={"strategy": {"mode": "fallback"}, "targets": targets})
+
+    first = fake.last.route.attempts[0]
+    assert ("from Groq", 500, "connection dropped") == (answer.said, first.status, first.failure)
 
 
 @pytest.mark.parametrize("name", IN_BODY)

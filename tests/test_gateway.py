@@ -223,8 +223,9 @@ def test_the_application_leg_takes_httpx_exceptions() -> None:
         SYNC.ask(fake)
     with pytest.raises(TypeError, match="is no failure a client sees before an answer"):
         fake.gateway.reply(ValueError)
+    provider_leg: Any = httpx.ConnectError("not here")
     with pytest.raises(TypeError, match="a reply is a string"):
-        fake.reply(httpx.ConnectError("not here"))
+        fake.reply(provider_leg)
 
 
 def test_nothing_is_routed_on_the_application_leg() -> None:

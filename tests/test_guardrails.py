@@ -68,6 +68,8 @@ def _checked(name: str, params: Mapping[str, Any], **fields: Any) -> dict[str, A
         ("jsonSchema", {"schema": {"required": ["a"]}}, '{"a": 1}', True, "against the provided schema."),
         ("jsonSchema", {"schema": {"required": ["b"]}, "not": True}, '{"a": 1}', True, "as expected."),
         ("jsonSchema", {"schema": {"required": ["b"]}}, "none", False, "No valid JSON found in the response."),
+        ("jsonSchema", {"schema": {"type": "bad"}}, '{"a": 1}', False, "Failed to validate JSON"),
+        ("jsonSchema", {"schema": {"properties": {"a": {"maximum": 1.5}}}}, '{"a": 2}', False, "Failed to validate"),
         ("modelWhitelist", {"models": ["gpt-4o-mini"]}, "x", True, 'Model "gpt-4o-mini" is allowed.'),
         ("modelWhitelist", {"models": []}, "x", False, "is not in the allowed list."),
         ("modelRules", {"rules": {"defaults": ["gpt-4o-mini"]}}, "x", True, "(using default models)"),
@@ -149,6 +151,25 @@ def test_schema_problems_are_named() -> None:
         'Instance type "string" is invalid. Expected "number".',
         'Instance does not have required property "b".',
     } == {problem["message"] for problem in data["validationErrors"]}
+
+
+def test_a_schema_the_fake_cannot_judge_by() -> None:
+    """The test fails, rather than the guardrail passing what it should not."""
+    fake = FakeGateway(edition="open-source")
+    rail = {"jsonSchema": {"schema": {"unevaluatedProperties": False}}}
+    with pytest.raises(NotSimulated, match="does not judge by unevaluatedProperties"):
+        _ask({"input_guardrails": [rail]}, fake=fake, messages=_user('{"a": 1}'))
+
+
+def test_what_replaces_last_wins() -> None:
+    """Checks side by side take a turn longer than a mutator, so a guardrail undoes what that has changed."""
+    rail = {"regexReplace": {"rule": "hello", "redactText": "***"}}
+    mutators = [{"addPrefix": {"prefix": "P "}}]
+    _, together = _ask({"input_guardrails": [rail], "input_mutators": mutators})
+    _, in_turn = _ask({"input_guardrails": [{**rail, "sequential": True}], "input_mutators": mutators})
+
+    sent = [fake.last.route.attempts[0].request.body["messages"][0]["content"] for fake in (together, in_turn)]
+    assert ["***", "P hello"] == sent
 
 
 @pytest.mark.parametrize(

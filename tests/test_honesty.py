@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from portkey_testing import DishonestReply, FakeGateway, chunks, tool_call
-from tests.fake_support import TOOLS, Side, body, sides
+from portkey_testing.replies import ReplyLike
+from tests.fake_support import SYNC, TOOLS, Side, body, sides
 
 
 @sides
@@ -25,6 +26,28 @@ def test_a_tool_that_was_not_offered_fails_the_test_at_once(side: Side) -> None:
     assert caught.value is not None
     assert "calls the tool 'get_news', which the request does not offer. Offered: get_time, get_weather." in said
     assert "fake.allow('unoffered_tools')" in said
+
+
+@pytest.mark.parametrize(
+    ("city", "problem"),
+    [
+        ({"type": "strin"}, "'strin' is not valid under any of the given schemas"),
+        ({"type": "string", "pattern": "("}, "'(' is not a 'regex'"),
+        ({"$ref": "#/$defs/city"}, "'/$defs/city' does not exist"),
+    ],
+)
+def test_a_broken_schema_is_named(city: dict[str, Any], problem: str) -> None:
+    """Nobody knows what it forbids, which is no reason to say that the network failed."""
+    schema = {"type": "object", "properties": {"city": city}}
+    tools = [{"type": "function", "function": {"name": "get_weather", "parameters": schema}}]
+    fake = FakeGateway()
+    fake.reply(tool_call("get_weather", city="Oslo"))
+
+    with pytest.raises(DishonestReply) as caught:
+        SYNC.ask(fake, body(tools=tools), provider="groq")
+
+    assert problem in str(caught.value)
+    assert "fake.allow('invalid_tool_arguments')" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +77,7 @@ def test_arguments_the_schema_forbids_fail_the_test(arguments: dict[str, Any], p
         ("invalid_tool_arguments", tool_call("get_weather", {})),
     ],
 )
-def test_a_rule_can_be_loosened_by_name(rule: str, reply: object) -> None:
+def test_a_rule_can_be_loosened_by_name(rule: str, reply: ReplyLike) -> None:
     """Then the answer is given."""
     fake = FakeGateway()
     fake.allow(rule)

@@ -1,4 +1,4 @@
-"""What only the hosted product has: what it keeps for an account, and its cache."""
+"""What the hosted product keeps for an account."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import httpx
 import pytest
 
 from portkey_testing import FakeGateway, NotSimulated, UnknownToGateway, error
-from tests.fake_support import SYNC, URL, Answer, body
-
-SIMPLE = {"provider": "openai", "api_key": "K", "cache": {"mode": "simple"}}
-SEMANTIC = {"provider": "openai", "api_key": "K", "cache": {"mode": "semantic"}}
+from tests.fake_support import SYNC, URL, body
 
 
 def _post(fake: FakeGateway, headers: dict[str, str], **fields: Any) -> httpx.Response:
@@ -97,6 +94,31 @@ def test_the_default_config_of_an_api_key(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "headers", [{"x-portkey-provider": "@openai-prod"}, {"x-portkey-virtual-key": "openai-prod"}, {}]
+)
+def test_the_default_config_counts_for_requests_that_name_a_provider(headers: dict[str, str]) -> None:
+    """Its settings do, and what the request names fills the targets that name nobody."""
+    fake = _fake()
+    fake.default_config({"override_params": {"seed": 7}}, api_key="pk-1")
+    model = "gpt-4o-mini" if headers else "@openai-prod/gpt-4o-mini"
+
+    for key, seed in (("pk-1", 7), ("pk-2", None)):
+        _post(fake, {"x-portkey-api-key": key, **headers}, model=model)
+        assert OPENAI_SENT == _sent(fake)
+        assert seed == fake.last.route.attempts[-1].request.body.get("seed")
+
+
+def test_a_default_provider_is_for_requests_that_name_none() -> None:
+    """It does not stand in the way of a provider or a slug."""
+    fake = _fake()
+    fake.default_provider("openai")
+
+    _post(fake, {"x-portkey-provider": "@claude"}, model="claude-sonnet-4-5", max_tokens=9)
+
+    assert "anthropic" == _sent(fake)[0]
+
+
+@pytest.mark.parametrize(
     ("headers", "model", "line"),
     [
         ({}, "m", r'fake\.default_provider\("openai"\)'),
@@ -142,150 +164,43 @@ def test_trace_ids_are_made_up() -> None:
     assert "mine" == own
 
 
-def _cached(fake: FakeGateway, config: dict[str, Any], question: str = "Weather in Oslo?", **route: Any) -> Answer:
-    messages = [{"role": "system", "content": route.pop("system", "Be brief.")}, {"role": "user", "content": question}]
-    return SYNC.ask(fake, body(messages=messages, **route.pop("fields", {})), config=config, **route)
-
-
-def _status(answer: Answer) -> str:
-    return answer.headers["x-portkey-cache-status"]
-
-
-def test_an_equal_request_is_answered_from_the_cache() -> None:
-    """Without an attempt, with the same body and a retry count of 0."""
-    fake = FakeGateway()
-    fake.reply("one", "two")
-
-    first, again, other = (_cached(fake, SIMPLE, question) for question in ("a", "a", "b"))
-
-    assert ["MISS", "HIT", "MISS"] == [_status(answer) for answer in (first, again, other)]
-    assert (first.json, "two") == (again.json, other.said)
-    assert ([], "HIT", "0") == (
-        fake.calls[1].route.attempts,
-        fake.calls[1].route.cache,
-        again.headers["x-portkey-retry-attempt-count"],
-    )
-    fake.verify()
-
-
-def test_without_a_cache_it_is_disabled() -> None:
-    """So it is where a header switches it off, and a stream is never kept."""
-    fake = FakeGateway()
-    fake.always("hi")
-
-    plain = _cached(fake, {"provider": "openai", "api_key": "K"})
-    switched_off = [_cached(fake, SIMPLE, debug="false") for _ in range(2)]
-    streams = [_cached(fake, SIMPLE, fields={"stream": True}) for _ in range(2)]
-
-    assert {"DISABLED"} == {_status(answer) for answer in (plain, *switched_off, *streams)}
+TRACE = "00-bad90143930ea019df8f681254fb2393-42df8ac2dde4ac52-00"
 
 
 @pytest.mark.parametrize(
-    ("max_age", "seconds", "status"),
+    ("headers", "trace_id"),
     [
-        (100, 99, "HIT"),
-        (100, 100, "MISS"),
-        (1, 59, "HIT"),
-        (None, 7 * 86400 - 1, "HIT"),
-        (None, 7 * 86400, "MISS"),
-        (10**9, 90 * 86400, "MISS"),
+        ({"traceparent": TRACE}, "bad90143930ea019df8f681254fb2393"),
+        ({"traceparent": TRACE, "x-portkey-trace-id": "mine"}, "mine"),
+        ({"traceparent": "nonsense"}, "trace_fake_1"),
     ],
 )
-def test_answers_grow_old(max_age: int | None, seconds: float, status: str) -> None:
-    """After `max_age` seconds of the fake's clock: a minute at least, ninety days at most, a week if not given."""
-    cache = {"mode": "simple", **({} if max_age is None else {"max_age": max_age})}
-    fake = FakeGateway()
-    fake.always("hi")
+def test_trace_ids_come_from_the_standards_header(headers: dict[str, str], trace_id: str) -> None:
+    """Where the application sends no other one."""
+    fake = _fake()
+    fake.default_provider("openai")
 
-    _cached(fake, {**SIMPLE, "cache": cache})
-    fake.clock.sleep(seconds)
-
-    assert status == _status(_cached(fake, {**SIMPLE, "cache": cache}))
-
-
-def test_a_refresh_asks_again() -> None:
-    """And keeps the new answer."""
-    fake = FakeGateway()
-    fake.reply("old", "new")
-
-    _cached(fake, SIMPLE)
-    refreshed = _cached(fake, SIMPLE, cache_force_refresh="true")
-    again = _cached(fake, SIMPLE)
-
-    assert [("REFRESH", "new"), ("HIT", "new")] == [(_status(answer), answer.said) for answer in (refreshed, again)]
+    assert trace_id == _post(fake, headers).headers["x-portkey-trace-id"]
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "status"),
+    ("headers", "chosen"),
     [
-        ({"metadata": '{"user": 1}'}, {"metadata": '{"user": 2}'}, "MISS"),
-        ({"cache_namespace": "a"}, {"cache_namespace": "b"}, "MISS"),
-        ({"cache_namespace": "a", "metadata": "{}"}, {"cache_namespace": "a", "metadata": '{"user": 2}'}, "HIT"),
-        ({"trace_id": "a"}, {"trace_id": "b"}, "HIT"),
+        ({"baggage": "a=1,plan=paid%20up;ttl=5"}, "paid"),
+        ({"baggage": "plan=paid%20up", "x-portkey-metadata": '{"plan": "free"}'}, "free"),
+        ({"baggage": "plan=paid%20up", "x-portkey-metadata": "{oops"}, "free"),
+        ({"baggage": "plan"}, "free"),
     ],
 )
-def test_what_keeps_answers_apart(first: dict[str, str], second: dict[str, str], status: str) -> None:
-    """The metadata does, or a namespace alone."""
-    fake = FakeGateway()
-    fake.always("hi")
-
-    _cached(fake, SIMPLE, **first)
-
-    assert status == _status(_cached(fake, SIMPLE, **second))
-
-
-@pytest.mark.parametrize(
-    ("question", "more", "status"),
-    [
-        ("Weather in Oslo?", {}, "HIT"),
-        ("Please, the weather of Oslo", {}, "SEMANTIC HIT"),
-        ("Weather in Oslo?", {"system": "Be long."}, "SEMANTIC HIT"),
-        ("Weather in Rome?", {}, "SEMANTIC MISS"),
-        ("Weather for Oslo", {"fields": {"temperature": 1}}, "SEMANTIC MISS"),
-        ("Weather for Oslo", {"metadata": '{"user": 2}'}, "SEMANTIC MISS"),
-    ],
-)
-def test_a_similar_request_is_answered_from_a_semantic_cache(question: str, more: dict[str, Any], status: str) -> None:
-    """The user's words decide, the system message does not, and every other field has to be equal."""
-    fake = FakeGateway()
-    fake.always("hi")
-
-    assert "SEMANTIC MISS" == _status(_cached(fake, SEMANTIC))
-    assert status == _status(_cached(fake, SEMANTIC, question, **more))
-
-
-def test_long_conversations_are_not_compared() -> None:
-    """More than four messages are looked for word by word only."""
-    fake = FakeGateway()
-    fake.always("hi")
-    talk = [{"role": "user", "content": "Weather in Oslo?"}] * 5
-
-    answers = [SYNC.ask(fake, body(messages=talk), config=SEMANTIC) for _ in range(2)]
-
-    assert ["MISS", "HIT"] == [_status(answer) for answer in answers]
-
-
-def test_errors_are_not_kept() -> None:
-    """The next request reaches the provider again."""
-    fake = FakeGateway()
-    fake.reply(error("server_error"), "hi")
-
-    assert [500, 200] == [_cached(fake, SIMPLE).status for _ in range(2)]
-    fake.verify()
-
-
-def test_the_cache_is_that_of_the_request_not_of_the_target() -> None:
-    """Behind a fallback the first target has the answer that the second one gave."""
+def test_baggage_is_metadata(headers: dict[str, str], chosen: str) -> None:
+    """Portkey's own header wins over it."""
+    fake = _fake()
+    condition = {"query": {"metadata.plan": {"$eq": "paid up"}}, "then": "paid"}
     config = {
-        "strategy": {"mode": "fallback"},
-        "targets": [{**SIMPLE, "name": "first"}, {**SIMPLE, "name": "second"}],
+        "strategy": {"mode": "conditional", "conditions": [condition], "default": "free"},
+        "targets": [{"name": name, "virtual_key": "openai-prod"} for name in ("free", "paid")],
     }
-    fake = FakeGateway()
-    fake.reply(error("server_error"), "hi")
 
-    first, again = (_cached(fake, config) for _ in range(2))
+    _post(fake, {"x-portkey-config": json.dumps(config), **headers})
 
-    assert ["config.targets[1]", "config.targets[0]"] == [
-        answer.headers["x-portkey-last-used-option-index"] for answer in (first, again)
-    ]
-    assert json.loads(first.text) == json.loads(again.text)
+    assert f"config.targets[{int(chosen == 'paid')}]" == fake.last.route.target

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import pytest
 
 from portkey_testing import FakeGateway, error, fault, text
 from tests.fake_support import SYNC, body
@@ -81,6 +84,41 @@ def test_a_call_as_a_sequence_diagram() -> None:
         "    p1-->>gateway: 200 text('hello')",
     ] == fake.last.mermaid().splitlines()[:-1]
     assert fake.last.mermaid().splitlines()[-1].startswith("    gateway-->>application: 200, after 0.00 s")
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "a\u2028b", "x" * 500, "end", "#;%%<b>$$"])
+def test_odd_texts_keep_the_drawings_whole(odd: str) -> None:
+    """A model, a tool and an answer take one line each, whatever is in them; Mermaid's own signs are entities."""
+    call = {"id": "c", "type": "function", "function": {"name": odd, "arguments": json.dumps({"city": odd})}}
+    talk = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": odd},
+    ]
+    fake = FakeGateway(edition="open-source")
+    fake.reply(text(odd))
+    fake.allow("refused_requests")
+
+    SYNC.ask(fake, body(model=odd, messages=talk), config={**OPENAI, "custom_host": "http://localhost/v1"})
+
+    tree, drawing = str(fake.last).splitlines(), fake.last.mermaid().splitlines()
+    assert ["call 1", "│  too", "├─ 0.0", "└─ 200"] == [line[:6] for line in tree]
+    assert 8 == len(drawing)
+    assert set() == {sign for line in drawing for sign in "%<$" if sign in line}
+    assert max(map(len, tree)) < 300
+
+
+def test_keys_are_not_in_the_drawings() -> None:
+    """Neither those of the config nor those of the headers, whatever became of the call."""
+    targets = [{**target, "api_key": "s3cret"} for target in (OPENAI, CLAUDE)]
+    fake = FakeGateway(edition="open-source")
+    fake.reply(error("invalid_key"), fault("refused"))
+
+    config = {"strategy": {"mode": "fallback"}, "targets": targets}
+    SYNC.ask(fake, body(), config=config, api_key="s3cret", virtual_key="s3cret")
+
+    assert "401" in fake.journal
+    assert "s3cret" not in fake.journal + fake.last.mermaid()
 
 
 def test_an_empty_journal_says_so() -> None:

@@ -320,3 +320,21 @@ def test_metadata_that_is_no_object_is_no_metadata() -> None:
     fake.always("fine")
 
     assert "fine" == SYNC.ask(fake, body(), metadata=json.dumps([1])).said
+
+
+def test_a_key_shows_its_ends_only() -> None:
+    """The keys of a run may be real ones, and its messages end up in logs."""
+    fake = FakeGateway()
+    fake.virtual_key("prod", provider="openai")
+    fake.provider("openai", api_key="sk-the-scripted-secret-1234").always("hi")
+    fake.provider("openai", virtual_key="prod").always("hi")
+    fake.provider("openai", api_key="K2").always("hi")
+
+    with pytest.raises(UnscriptedRequest) as caught:
+        SYNC.ask(fake, config={"provider": "openai", "api_key": "sk-the-real-secret-5678"})
+
+    said = f"{caught.value} {fake.journal}"
+    assert "api_key is 'sk-t…5678', the script wants 'sk-t…1234'" in said
+    assert "'key-of-prod'" in said
+    assert "'K2'" in said
+    assert "secret" not in said

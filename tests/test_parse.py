@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Field
 import portkey_client as p
 from portkey_client import events as e
 from portkey_client._parse import strict_schema
+from portkey_client.types import TokenLogprob
 from tests.client_support import (
     GATEWAY_HEADERS,
     MESSAGES,
@@ -20,6 +22,7 @@ from tests.client_support import (
     Body,
     Gateway,
     Side,
+    SyncSide,
     chunk,
     completion,
     sse,
@@ -36,6 +39,26 @@ class Place(BaseModel):
 class Weather(BaseModel):
     place: Place = Field(description="where")
     degrees: list[int]
+    seen_from: Place | None = None
+
+
+class Tree(BaseModel):
+    value: int
+    kids: list[Tree] = []
+    best: Tree = Field(description="the best of them")
+
+
+Item = TypeVar("Item")
+
+
+class Box(BaseModel, Generic[Item]):
+    item: Item
+
+
+class Call(BaseModel):
+    """A class without a JSON schema."""
+
+    back: Callable[[], None]
 
 
 OSLO: dict[str, Any] = {"place": {"city": "Oslo", "country": "Norway"}, "degrees": [21]}
@@ -58,34 +81,71 @@ def test_an_answer_is_parsed_as_the_class(side: Side) -> None:
     assert GATEWAY_HEADERS["x-portkey-trace-id"] == answer.gateway.trace_id
     assert ("gpt-4o", 1) == (gateway.sent["model"], gateway.sent["seed"])
     wanted = gateway.sent["response_format"]["json_schema"]
-    assert ("Weather", True, ["place", "degrees"]) == (wanted["name"], wanted["strict"], wanted["schema"]["required"])
+    assert ("Weather", True, ["place", "degrees", "seen_from"]) == (
+        wanted["name"],
+        wanted["strict"],
+        wanted["schema"]["required"],
+    )
     assert "parsed" not in answer.choices[0].message.to_dict()
 
 
 def test_a_strict_schema_is_closed_and_complete() -> None:
-    """Objects take no other properties, every property is required, defaults are gone, references stand alone."""
-    assert {
-        "$defs": {
-            "Place": {
-                "properties": {
-                    "city": {"title": "City", "type": "string"},
-                    "country": {"title": "Country", "type": "string"},
-                },
-                "required": ["city", "country"],
-                "title": "Place",
-                "type": "object",
-                "additionalProperties": False,
-            }
-        },
+    """Objects are closed, every property is required, defaults are gone, a described reference is written out."""
+    place = {
         "properties": {
-            "place": {"$ref": "#/$defs/Place"},
-            "degrees": {"items": {"type": "integer"}, "title": "Degrees", "type": "array"},
+            "city": {"title": "City", "type": "string"},
+            "country": {"title": "Country", "type": "string"},
         },
-        "required": ["place", "degrees"],
+        "required": ["city", "country"],
+        "title": "Place",
+        "type": "object",
+        "additionalProperties": False,
+    }
+    assert {
+        "$defs": {"Place": place},
+        "properties": {
+            "place": {**place, "description": "where"},
+            "degrees": {"items": {"type": "integer"}, "title": "Degrees", "type": "array"},
+            "seen_from": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}]},
+        },
+        "required": ["place", "degrees", "seen_from"],
         "title": "Weather",
         "type": "object",
         "additionalProperties": False,
     } == strict_schema(Weather.model_json_schema())
+
+
+def test_the_schema_of_a_class_that_holds_itself_is_whole() -> None:
+    """Its top is an object, as OpenAI demands, and all that it refers to is there."""
+    schema = strict_schema(Tree.model_json_schema())
+
+    assert ("object", ["value", "kids", "best"]) == (schema["type"], schema["required"])
+    assert {"$ref": "#/$defs/Tree"} == schema["properties"]["kids"]["items"]
+    tree = schema["$defs"]["Tree"]
+    assert (["value", "kids", "best"], False) == (tree["required"], tree["additionalProperties"])
+
+
+def test_a_schema_has_a_name_that_openai_takes() -> None:
+    """That of a generic class holds brackets."""
+    gateway = Gateway(completion('{"item": 1}'))
+
+    SyncSide().client(gateway).chat.completions.parse(messages=MESSAGES, response_format=Box[int])
+
+    assert "Box_int_" == gateway.sent["response_format"]["json_schema"]["name"]
+
+
+@sides
+@pytest.mark.parametrize("given", [{}, {"response_format": {"type": "json_object"}}])
+def test_without_a_class_nothing_is_parsed(side: Side, given: dict[str, Any]) -> None:
+    """A format that is no class goes out as it is, also none."""
+    gateway = Gateway(completion("{}"))
+    client = side.client(gateway)
+    call: Any = lambda: client.chat.completions.parse(messages=MESSAGES, **given)  # noqa: E731
+
+    answer: Any = side.run(call)
+
+    assert given.get("response_format") == gateway.sent.get("response_format")
+    assert ("{}", None) == (answer.choices[0].message.content, answer.choices[0].message.parsed)
 
 
 @sides
@@ -127,14 +187,16 @@ def test_a_text_that_is_no_instance_is_an_error(side: Side) -> None:
 
 
 @sides
-@pytest.mark.parametrize("kind", [dict, {"type": "json_object"}, "Weather", Weather(**OSLO)])
+@pytest.mark.parametrize("kind", [dict, "Weather", Weather(**OSLO), Call])
 def test_only_a_model_class_can_be_parsed(side: Side, kind: Any) -> None:
     """The error names the parameter; nothing is sent."""
     gateway = Gateway()
     client = side.client(gateway)
     call: Any = lambda: client.chat.completions.parse(messages=MESSAGES, response_format=kind)  # noqa: E731
 
-    with pytest.raises(p.InvalidRequestError, match="response_format= must be a pydantic model class"):
+    with pytest.raises(
+        p.InvalidRequestError, match=r"response_format= (must be a pydantic model class|Call has no JSON schema)"
+    ):
         side.run(call)
     assert [] == gateway.requests
 
@@ -228,6 +290,68 @@ def test_a_streamed_text_that_is_no_instance_is_an_error(side: Side) -> None:
     assert caught.value.partial is not None
     assert "{}" == caught.value.partial.choices[0].message.content
     assert "content.delta" in [event.type for event in seen]
+
+
+@sides
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [("length", p.LengthFinishReasonError), ("content_filter", p.ContentFilterFinishReasonError)],
+)
+def test_half_a_streamed_text_is_an_error_where_it_ends(side: Side, reason: str, expected: type[Exception]) -> None:
+    """A loop over events does not end as if the text were whole; without a class to parse it as, it does."""
+    body = sse(chunk('{"place"'), chunk(finish=reason))
+    seen: list[Any] = []
+
+    with pytest.raises(expected) as caught:
+        collect(side, Gateway(body), seen, response_format=Weather)
+
+    error: Any = caught.value
+    assert '{"place"' == error.completion.choices[0].message.content
+    assert ['{"place"'] == [event.delta for event in seen if event.type == "content.delta"]
+    assert '{"place"' == collect(side, Gateway(body), []).choices[0].message.content
+
+
+@sides
+def test_log_probabilities_have_events_of_their_own(side: Side) -> None:
+    """Those of the text and those of a refusal, as they come and when they are complete."""
+    it: dict[str, Any] = {"token": "It", "bytes": None, "logprob": -0.5, "top_logprobs": []}
+    no = {**it, "token": "No"}
+    pieces = [chunk("It"), chunk("It"), chunk(refusal="No", finish="stop")]
+    for piece, logprobs in zip(pieces, [{"content": [it]}, {"content": [it]}, {"refusal": [no]}], strict=True):
+        piece["choices"][0]["logprobs"] = logprobs
+    seen: list[Any] = []
+
+    collect(side, Gateway(sse(*pieces)), seen)
+
+    token_it, token_no = TokenLogprob.model_validate(it), TokenLogprob.model_validate(no)
+    assert [
+        e.LogprobsContentDeltaEvent([token_it], [token_it]),
+        e.LogprobsContentDeltaEvent([token_it], [token_it, token_it]),
+        e.LogprobsRefusalDeltaEvent([token_no], [token_no]),
+        e.LogprobsContentDoneEvent([token_it, token_it]),
+        e.LogprobsRefusalDoneEvent([token_no]),
+    ] == [event for event in seen if event.type.startswith("logprobs")]
+
+
+@sides
+def test_a_stream_of_events_is_read_in_openais_ways(side: Side) -> None:
+    """One event at a time, to its end in one go, and with the answer so far."""
+    client: Any = side.client(Gateway(sse(chunk("It is"), chunk(" raining", finish="stop"))))
+
+    async def arun() -> tuple[Any, ...]:
+        async with client.chat.completions.stream(messages=MESSAGES) as stream:
+            first = await anext(stream), stream.current_completion_snapshot
+            return *first, (await stream.until_done()).current_completion_snapshot
+
+    def run() -> tuple[Any, ...]:
+        with client.chat.completions.stream(messages=MESSAGES) as stream:
+            first = next(stream), stream.current_completion_snapshot
+            return *first, stream.until_done().current_completion_snapshot
+
+    event, early, late = asyncio.run(arun()) if isinstance(side, AsyncSide) else run()
+
+    assert "chunk" == event.type
+    assert ("It is", "It is raining") == (early.choices[0].message.content, late.choices[0].message.content)
 
 
 @sides

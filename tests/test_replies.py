@@ -25,6 +25,7 @@ from portkey_testing import (
 from portkey_testing.replies import (
     Answer,
     Reply,
+    ReplyLike,
     as_reply,
     audio,
     choices,
@@ -57,7 +58,7 @@ class Weather(BaseModel):
     degrees: int
 
 
-def asked(reply: object, side: Side = SYNC, *, provider: str = "openai", **fields: Any) -> Any:
+def asked(reply: ReplyLike, side: Side = SYNC, *, provider: str = "openai", **fields: Any) -> Any:
     """The answer to one request that `reply` is scripted for."""
     fake = FakeGateway()
     fake.reply(reply)
@@ -83,7 +84,7 @@ def test_plain_values_are_replies(value: object, reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, [], [status(500)], b"bytes"])
-def test_other_values_are_refused_at_once(value: object) -> None:
+def test_other_values_are_refused_at_once(value: Any) -> None:
     """What cannot answer is found where it is written."""
     with pytest.raises(TypeError, match="a reply is a string"):
         FakeGateway().reply(value)
@@ -126,6 +127,7 @@ def test_other_values_are_refused_at_once(value: object) -> None:
         (lambda: text("abc").streamed(by=["a", "c"]), ValueError, "do not make up the text 'abc'"),
         (lambda: text("a").streamed(by=["a"]) + "b", ValueError, "do not make up the text 'ab'"),
         (lambda: refusal("No.").streamed(by=["Yes."]), ValueError, "do not make up the text 'No.'"),
+        (lambda: completion(whole("abc")).streamed(by=["a", "c"]), ValueError, "do not make up the text 'abc'"),
         (lambda: text("ab").with_logprobs(("a", -1.0)), ValueError, "the text is 'ab'"),
     ],
 )
@@ -160,6 +162,8 @@ def test_replies_are_values() -> None:
         text("a").finished("length").cut(chunks=1, fault="reset")
     )
     assert "parsed({\"a\":1}).with_headers({'x': 'y'})" == repr(parsed({"a": 1}).with_headers({"X": "y"}))
+    twice = text("hi").with_headers({"a": "1", "b": "2"}).with_headers({"a": "3"})
+    assert "text('hi').with_headers({'a': '1', 'b': '2'}).with_headers({'a': '3'})" == repr(twice)
     assert "error('rate_limited', retry_after=3)" == str(error("rate_limited", retry_after=3))
     assert "fault('refused')" == str(fault("refused"))
     assert "status(503)" == str(status(503))
@@ -325,6 +329,18 @@ def test_log_probabilities_come_where_they_are_asked_for(stream: bool) -> None: 
     assert asked("It rains").json["choices"][0]["logprobs"] is None
 
 
+def test_each_choice_is_streamed_in_its_own_tokens() -> None:
+    """A chunk holds the token that its log probability is of, in every choice."""
+    first = text("It rains").with_logprobs(("It", -0.1), (" rains", -0.2))
+    second = text("So what").with_logprobs(("S", -0.3), ("o what", -0.4))
+
+    answer = asked(choices(first, second), n=2, logprobs=True, stream=True)
+
+    scored = [c["choices"][0] for c in answer.chunks if c["choices"][0]["logprobs"]]
+    assert ["It", "S", " rains", "o what"] == [choice["delta"]["content"] for choice in scored]
+    assert [-0.1, -0.3, -0.2, -0.4] == [choice["logprobs"]["content"][0]["logprob"] for choice in scored]
+
+
 def test_usage_is_counted_or_given() -> None:
     """Counts are the same in every run; details are passed on."""
     given = text("hi").with_usage(prompt_tokens=7, completion_tokens=3, prompt_tokens_details={"cached_tokens": 2})
@@ -338,6 +354,23 @@ def test_usage_is_counted_or_given() -> None:
         "total_tokens": 10,
         "prompt_tokens_details": {"cached_tokens": 2},
     } == asked(given).json["usage"]
+
+
+@pytest.mark.parametrize("tokens", [-1, 1.5, True, "7"])
+def test_a_count_that_is_no_number_of_tokens_is_refused(tokens: Any) -> None:
+    """A mistake in a script is found where it is written."""
+    with pytest.raises(ValueError, match=r"completion_tokens=.* from 0 on"):
+        text("hi").with_usage(prompt_tokens=1, completion_tokens=tokens)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"": "1"}, {"a b": "1"}, {"a:": "1"}, {"é": "1"}, {1: "1"}, {"a": "1\r\nb: 2"}, {"a": "1\n"}, {"a": "\0"}],
+)
+def test_a_header_that_cannot_be_sent_is_refused(headers: Any) -> None:
+    """Neither its name nor its value may break the response apart."""
+    with pytest.raises(ValueError, match=r"with_headers\(\)"):
+        text("hi").with_headers(headers)
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
@@ -411,9 +444,46 @@ def test_repeated_and_delayed() -> None:
     fake.verify()
 
 
+def test_a_completion_is_streamed_in_given_pieces() -> None:
+    """Pieces that make up its text are taken."""
+    reply = completion(whole("abc")).streamed(by=["a", "bc"])
+
+    assert ["a", "bc"] == [c["choices"][0]["delta"]["content"] for c in asked(reply, stream=True).chunks[1:-1]]
+
+
 def test_headers_are_added() -> None:
     """What a provider sends beside its own headers passes the gateway."""
     assert "7" == asked(text("hi").with_headers({"X-Remaining": "7"})).headers["x-remaining"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "header", "value"),
+    [
+        (error("rate_limited", retry_after=20), "Retry-After", "5"),
+        (error("rate_limited", retry_after=20), "retry-after-ms", "5000"),
+        ("hi", "x-request-id", "req_mine"),
+        (whole(content="hi"), "Content-Type", "application/vnd.chat+json"),
+        (status(503), "content-type", "application/problem+json"),
+        (native({"error": {"message": "no"}}, status=400), "content-type", "application/problem+json"),
+        (recorded(CASSETTES / "plain.yaml"), "content-type", "application/json; charset=utf-8"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("leg", ["provider", "application"])
+def test_a_header_takes_the_place_of_the_own_one(reply: ReplyLike, header: str, value: str, leg: str) -> None:
+    """What a provider would send of its own is sent once, as the test says."""
+    fake = FakeGateway()
+    (fake if leg == "provider" else fake.gateway).reply(as_reply(reply).with_headers({header: value}))
+
+    assert [value] == SYNC.ask(fake).headers.get_list(header)
+
+
+def test_a_header_given_twice_is_sent_twice() -> None:
+    """Several values of one name are the test's own wish, as with cookies."""
+    fake = FakeGateway()
+    fake.gateway.reply(text("hi").with_headers({"set-cookie": "a=1"}).with_headers({"set-cookie": "b=2"}))
+
+    assert ["a=1", "b=2"] == SYNC.ask(fake).headers.get_list("set-cookie")
 
 
 def test_joining_keeps_the_delivery_of_the_left_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -87,6 +88,8 @@ def test_the_gateway_does_not_wait_too_long() -> None:
         ({"attempts": 2, "on_status_codes": []}, [fault("refused")] * 3, (500, "2")),
         ({"attempts": 2}, [fault("refused")] * 3, (500, "-1")),
         ({"attempts": 1, "on_status_codes": [200]}, ["one", "two"], (200, "-1")),
+        ({"attempts": 1, "use_retry_after_header": True}, [SLOW_DOWN] * 2, (500, "-1")),
+        ({"attempts": 1, "use_retry_after_header": True, "on_status_codes": [500]}, [SLOW_DOWN], (429, "0")),
         ({"attempts": 1.5}, [DOWN] * 3, (500, "2")),
         ({"attempts": 0}, [DOWN], (500, "0")),
         ({"attempts": -1}, [DOWN], (500, "0")),
@@ -115,7 +118,7 @@ def test_ten_thousand_draws_match_the_weights() -> None:
     )
     fake = FakeGateway(seed=7, edition="open-source")
     fake.always("hi")
-    draw = fake._engine._draw
+    draw = partial(fake._engine._draw, "", {})
 
     drawn = Counter(_first(node, draw) for _ in range(10_000))
 

@@ -79,7 +79,7 @@ REPLY = f"{ONE}scripts:\n- reply:\n  - "
 @pytest.mark.parametrize(
     ("written", "line", "field", "problem"),
     [
-        ("portkey_scenario: 2\n", 1, "portkey_scenario", "this must be 1"),
+        ("portkey_scenario: 2\n", 1, "portkey_scenario", "expected the version of the format, 1, not 2"),
         ("portkey_scenario: 1\nscript: []\n", 2, "script", "no such field"),
         (
             "portkey_scenario: 1\nscripts:\n- when: {provdier: openai}\n  reply: [a]\n",
@@ -199,6 +199,33 @@ def test_every_kind_of_reply_can_be_written(tmp_path: Path) -> None:
     left = fake.leftovers or ""
     for written in ("choices(text('one'), text('two').finished('length'))", "audio('Hi')", "text('ab')"):
         assert written in left
+
+
+def test_a_text_that_is_no_utf_8_is_an_error(tmp_path: Path) -> None:
+    """With the line, and what to do."""
+    (tmp_path / "scenario.yaml").write_bytes("portkey_scenario: 1\nscripts: [{always: Malmö}]".encode("latin-1"))
+
+    with pytest.raises(ScenarioError, match=r"scenario\.yaml:2: expected UTF-8, found the byte 0xf6: save the file"):
+        FakeGateway().load(tmp_path / "scenario.yaml")
+
+
+def test_a_scenario_with_a_mistake_scripts_nothing(tmp_path: Path) -> None:
+    """So that it can be mended and loaded again."""
+    fake = FakeGateway()
+    (tmp_path / "scenario.yaml").write_text(ONE + "scripts:\n- reply: [Sunny]\n- reply: Rain\n")
+
+    with pytest.raises(ScenarioError, match=r"scripts\[1\]\.reply: a list is wanted"):
+        fake.load(tmp_path / "scenario.yaml")
+    assert fake.leftovers is None
+
+
+def test_what_is_left_over_is_found_in_the_file(tmp_path: Path) -> None:
+    """By its line there: no line of Python has scripted it."""
+    fake = FakeGateway()
+    (tmp_path / "scenario.yaml").write_text(ONE + "scripts:\n- when: {model: gpt-*}\n  reply: [Sunny]\n")
+    fake.load(tmp_path / "scenario.yaml")
+
+    assert f"{tmp_path / 'scenario.yaml'}:3" in (fake.leftovers or "")
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

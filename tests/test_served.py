@@ -18,12 +18,12 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from portkey_testing import FakeGateway, error, text
+from portkey_testing import BrokenScript, FakeGateway, error, text
 from portkey_testing._cli.control import FakeDesk, RecordingDesk, with_control
 from portkey_testing.journal import Journal
 from portkey_testing.mounts.asgi import Connections, GatewayApp, Receive, Scope, Send
-from portkey_testing.mounts.server import MAX_HEAD, ScaledClock, Server, running
-from portkey_testing.timeline import GatewayRequest
+from portkey_testing.mounts.server import MAX_HEAD, ScaledClock, Server, running, serving
+from portkey_testing.timeline import GatewayRequest, Timeline
 
 BODY: Final = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Weather?"}]}).encode()
 HEAD: Final = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx-portkey-provider: openai\r\n"
@@ -309,13 +309,32 @@ def test_a_failure_of_the_scripts_own_code_is_not_swallowed() -> None:
     fake = FakeGateway()
     fake.always(lambda _: 1 / 0)
 
-    with pytest.raises(ExceptionGroup, match="the served application failed") as caught, fake.serve() as server:
+    with pytest.raises(BrokenScript, match=r"test_served.py:.* raised ZeroDivisionError"), fake.serve() as server:
         answer = httpx.post(
             f"{server.url}/chat/completions",
             content=BODY,
             headers={"x-portkey-provider": "openai"},
             trust_env=False,
         )
+
+    assert (400, "false") == (answer.status_code, answer.headers["x-should-retry"])
+    assert "ZeroDivisionError: division by zero" in answer.json()["error"]["message"]
+
+
+class Broken:
+    """A responder with a defect of its own."""
+
+    def respond(self, _request: GatewayRequest, _now: float) -> Timeline:
+        return 1 / 0  # type: ignore[return-value]  # the defect
+
+
+def test_a_failure_of_the_fake_itself_is_not_swallowed() -> None:
+    """The client is told what was raised and not to try again, and leaving the block raises it."""
+    with (
+        pytest.raises(ExceptionGroup, match="the served application failed") as caught,
+        serving(Broken(), host="127.0.0.1", port=0, time_scale=0) as server,
+    ):
+        answer = httpx.post(f"{server.url}/chat/completions", content=BODY, trust_env=False)
 
     assert (500, "false") == (answer.status_code, answer.headers["x-should-retry"])
     assert "ZeroDivisionError: division by zero" in answer.json()["error"]["message"]
@@ -440,7 +459,7 @@ def test_a_reset_that_cannot_be_done_changes_nothing(desk: FakeDesk, tmp_path: P
         answer = client.post("reset")
 
     assert 400 == answer.status_code
-    assert "this must be 1" in answer.json()["error"]
+    assert "expected the version of the format, 1, not 7" in answer.json()["error"]
     assert before is desk.calls
 
 

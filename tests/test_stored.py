@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 import portkey_client as p
-from portkey_testing import FakeGateway, text
-from tests.fake_support import USER
+from portkey_testing import FakeGateway, fault, text
+from tests.fake_support import URL, USER, body, headers
 
 
 class Session:
@@ -172,3 +172,31 @@ def test_only_what_a_model_says_can_be_stored() -> None:
 
     with pytest.raises(TypeError, match="only what a model says"):
         FakeGateway().store_completion(error("overloaded"))
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [
+        (fault("empty_body"), {}),
+        (fault("empty_body"), {"stream": True}),
+        (text("hi").damaged("broken_json"), {}),
+        ({"choices": []}, {}),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_found_again_is_not_kept(said: Any, fields: dict[str, Any]) -> None:
+    """An answer that comes damaged, or a completion without an id, arrives as it is scripted and that is all."""
+    fake = FakeGateway()
+    fake.reply(said)
+
+    with httpx.Client(transport=fake.transport()) as client:
+        client.post(URL, json=body(store=True, **fields), headers=headers())
+        listed = client.get(URL, headers=headers()).json()
+
+    assert [] == listed["data"]
+
+
+def test_a_completion_to_be_stored_needs_an_id() -> None:
+    """It is refused where the test puts it there."""
+    with pytest.raises(ValueError, match="asked for by its id, and this has none"):
+        FakeGateway().store_completion({"choices": []})

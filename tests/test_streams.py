@@ -193,6 +193,25 @@ def test_frames_that_are_no_chunks_do_not_disturb_a_loop(side: Side) -> None:
 
 
 @sides
+def test_null_is_taken_where_it_means_empty(side: Side) -> None:
+    """Servers written in Go say null for an empty list; a choice may be null in its index and its delta, too."""
+    events = [
+        {"choices": [{"index": None, "delta": {"content": "It is"}}]},
+        {"choices": [{"index": 0, "delta": {"content": " raining"}}]},
+        {"choices": [{"index": 0, "delta": None, "finish_reason": "stop"}]},
+        {"choices": None, "usage": {"total_tokens": 3}},
+    ]
+    chunks: list[p.ChatCompletionChunk] = []
+
+    stream = side.read(side.client(Gateway(sse(*events))), chunks)
+
+    assert (4, "It is raining") == (len(chunks), text_of(chunks))
+    whole = stream.partial
+    assert ("It is raining", "stop") == (whole.choices[0].message.content, whole.choices[0].finish_reason)
+    assert 3 == whole.usage.total_tokens
+
+
+@sides
 def test_nothing_counts_after_done(side: Side) -> None:
     """`[DONE]` ends the stream at once, whatever else comes or breaks behind it."""
     body = Body(WHOLE, b"data: {not json\n\n", httpx.ReadError("reset"))
@@ -266,6 +285,19 @@ def test_a_gzipped_stream_is_undone_and_checked(side: Side) -> None:
 
     assert "It is raining" == stream.partial.choices[0].message.content
     assert p.IncompleteStreamError is type(error)
+
+
+@sides
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_all_members_of_a_gzipped_stream_are_read(side: Side, size: int) -> None:
+    """A server may close one gzip member and begin another; what does not begin one is padding."""
+    packed = gzip.compress(WHOLE[:99]) + gzip.compress(WHOLE[99:]) + bytes(8)
+    body = Body(*[packed[start : start + size] for start in range(0, len(packed), size)])
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+
+    stream = side.read(side.client(Gateway(httpx.Response(200, stream=body, headers=headers))))
+
+    assert "It is raining" == stream.partial.choices[0].message.content
 
 
 def test_leaving_the_loop_hangs_up() -> None:
@@ -368,6 +400,52 @@ def test_a_stream_can_be_closed_by_another_task() -> None:
         assert "It is raining" == text_of(chunks)
 
     asyncio.run(run())
+    assert body.closed
+
+
+@sides
+def test_a_loop_over_a_closed_stream_is_an_error(side: Side) -> None:
+    """What was never read is not taken for an empty answer."""
+    client: Any = side.client(Gateway(sse(*RAINING)))
+
+    async def arun() -> None:
+        stream = await client.chat.completions.create(messages=MESSAGES, stream=True)
+        await stream.close()
+        async for _ in stream:
+            pass
+
+    def run() -> None:
+        stream = client.chat.completions.create(messages=MESSAGES, stream=True)
+        stream.close()
+        for _ in stream:
+            pass
+
+    with pytest.raises(p.PortkeyError, match="closed before its end"):
+        asyncio.run(arun()) if isinstance(side, AsyncSide) else run()
+
+
+def test_a_loop_ends_where_another_task_closes_its_stream() -> None:
+    """Also where that task is about to close it as the loop asks for more."""
+
+    class Slow(Body):
+        async def aclose(self) -> None:
+            await asyncio.sleep(0)
+            self.closed = True
+
+    body = Slow(*[sse(chunk("It is"), done=False)] * 9)
+    client = AsyncSide().client(Gateway(body))
+
+    async def run() -> int:
+        stream = await client.chat.completions.create(messages=MESSAGES, stream=True)
+        seen = 0
+        async with asyncio.TaskGroup() as others:
+            async for _ in stream:
+                seen += 1
+                others.create_task(stream.close())
+                await asyncio.sleep(0)
+        return seen
+
+    assert 1 == asyncio.run(run())
     assert body.closed
 
 

@@ -62,10 +62,15 @@ def test_a_text_is_cut_as_asked(by: Any, expected: list[str]) -> None:
     assert expected == pieces(answer)
 
 
-def test_pieces_that_do_not_make_up_the_text_are_refused() -> None:
-    """An explicit list must be the text."""
-    with pytest.raises(ValueError, match="do not make up the text"):
-        list(split("abc", ("a", "b"), Random(0)))
+@pytest.mark.parametrize("asked", [{}, {"n": 2}, {"logprobs": True}], ids=str)
+def test_an_answer_without_a_piece_takes_as_long_as_the_first_one_would(asked: dict[str, Any]) -> None:
+    """An empty answer is not quicker than another, whatever is asked for with it."""
+    fake = FakeGateway()
+    fake.reply(text("").streamed(ttft=1.5))
+
+    SYNC.ask(fake, body(stream=True, **asked))
+
+    assert 1.5 == fake.clock.now
 
 
 def test_random_pieces_come_from_the_seed() -> None:

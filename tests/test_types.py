@@ -164,6 +164,36 @@ def test_content_in_parts_is_text_and_keeps_its_parts() -> None:
     assert parts == content.parts
 
 
+def test_content_in_parts_goes_back_as_it_came() -> None:
+    """A conversation that is continued keeps what the model thought."""
+    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "It is raining"}]
+    message = answer(choices=[{"message": {"role": "assistant", "content": parts}}]).choices[0].message
+
+    for copy_of in (message, pickle.loads(pickle.dumps(message)), message.model_copy(deep=True)):  # noqa: S301
+        assert parts == copy_of.model_dump()["content"]
+        assert parts == json.loads(copy_of.model_dump_json())["content"]
+
+
+def test_arguments_of_a_call_are_read_as_json() -> None:
+    """What a model writes may be broken, and some servers leave it out or say null where a function takes nothing."""
+    written = [
+        t.Function(name="f", arguments=text).parsed_arguments
+        for text in ('{"city": "Oslo"}', '{"city', "", "[" * 99_999)
+    ]
+    assert [{"city": "Oslo"}, None, None, None] == written
+    for call in ({"name": "f"}, {"name": "f", "arguments": None}):
+        assert "" == t.Function.model_validate(call).arguments
+
+
+def test_a_call_of_a_custom_tool_goes_back_as_it_came() -> None:
+    """OpenAI's custom tools have an input in place of a function."""
+    call = {"id": "c", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
+    custom = t.ToolCall.model_validate(call)
+
+    assert ("", call["custom"]) == (custom.function.name, custom["custom"])
+    assert call == custom.to_dict()
+
+
 def test_a_chunk_needs_next_to_nothing() -> None:
     """Providers leave out what they like: a usage chunk has no choices, a delta may be absent."""
     assert [] == ChatCompletionChunk.model_validate_json('{"usage": {"total_tokens": 3}}').choices

@@ -84,6 +84,8 @@ IMAGE = "messages[0].content[0].image_url"
 SOUND = "messages[0].content[0].input_audio"
 FUNCTION_NAME = "tool_choice.function.name"
 RESULT_ID = "messages[2].tool_call_id"
+CUSTOM: dict[str, Any] = {"type": "custom", "custom": {"name": "f"}}
+CHOSEN = {"type": "function", "function": {"name": "f"}}
 STRICT = "tools[0].function.strict"
 
 
@@ -173,6 +175,8 @@ def test_a_body_that_is_no_json_never_reaches_the_provider(name: str) -> None:
         ({"messages": [*USER, call("a"), result("b")]}, "messages.[2].tool_call_id", None),
         ({"messages": [*USER, call("a")]}, "messages.[1].role", None),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "invalid_type"),
+        ({"messages": [{"role": 5, "content": "x"}]}, "messages[0].role", "invalid_type"),
+        ({"messages": [{**USER[0], "name": "n" * 65}]}, "messages[0].name", "string_above_max_length"),
         (
             {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
             "messages[0].content[0].text",
@@ -196,12 +200,15 @@ def test_a_body_that_is_no_json_never_reaches_the_provider(name: str) -> None:
             "invalid_type",
         ),
         ({"tools": [{"type": "custom"}]}, "tools[0].custom", "missing_required_parameter"),
+        ({"tools": [{"type": 5}]}, "tools[0].type", "invalid_type"),
+        ({"tools": [CUSTOM | {"function": "f"}], "tool_choice": CHOSEN}, "tool_choice", None),
         ({"tools": [{"type": "function", "function": {"name": "f", "strict": "yes"}}]}, STRICT, "invalid_type"),
         ({"functions": [{}]}, "functions[0].name", "missing_required_parameter"),
         ({"functions": []}, "functions", "empty_array"),
         ({"function_call": "auto"}, "function_call", None),
         ({"logit_bias": {"token": 1}}, "logit_bias", None),
         ({"top_logprobs": math.inf, "logprobs": True}, "top_logprobs", "invalid_type"),
+        ({"top_logprobs": 2}, "top_logprobs", None),
         ({"modalities": ["text", "audio"], "audio": {"voice": "ash"}}, "audio.format", "missing_required_parameter"),
         ({"audio": {"voice": "ash", "format": "wav"}, "stream": True}, "audio.format", "unsupported_value"),
         ({"prediction": {"type": "content"}}, "prediction.content", "missing_required_parameter"),
@@ -241,9 +248,28 @@ def test_rules_beside_the_recorded_ones(fields: dict[str, Any], param: str | Non
 
 
 @pytest.mark.parametrize(
+    ("fields", "kinds"),
+    [
+        ({"messages": [{"role": "user", "content": 5}]}, "a string or array of objects"),
+        ({"stop": 5}, "a string or array of strings"),
+        ({"tools": TOOLS, "tool_choice": 5}, "a string or object"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_may_be_of_two_kinds_is_told_both(fields: dict[str, Any], kinds: str) -> None:
+    """Whoever sends neither learns what is possible."""
+    judged = refused("openai", body(**fields))
+
+    assert judged is not None
+    assert f"expected one of {kinds}, but got an integer instead." in judged.message
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"messages": [*USER, call("a"), {**result("a"), "name": "get_weather"}]},
+        {"messages": [{**USER[0], "name": "n" * 64}]},
+        {"model": "gpt-3.5-turbo", "messages": [*USER, call("a"), result("a")]},
         {"messages": [*USER, {"role": "assistant", "content": "x", "refusal": None, "annotations": []}, *USER]},
         {"messages": [*USER, {"role": "assistant", "audio": {"id": "audio_1"}}, *USER]},
         {"messages": [*USER, call(*map(str, range(128))), *(result(str(i)) for i in range(128))]},
@@ -255,8 +281,11 @@ def test_rules_beside_the_recorded_ones(fields: dict[str, Any], param: str | Non
         {"model": "ft:gpt-4o-mini-2024-07-18:org::id"},
         {"max_tokens": 16_384},
         {"logit_bias": {"50256": -100}},
+        {"top_logprobs": 2, "logprobs": True},
+        {"model": "o3", "messages": [{"role": "developer", "content": "Be kind."}, *USER]},
         {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
-        {"tools": [{"type": "custom", "custom": {"name": "f"}}], "tool_choice": {"type": "custom"}},
+        {"tools": [CUSTOM], "tool_choice": {"type": "custom"}},
+        {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "get_time"}}},
         {"tools": [{"type": "function", "function": {"name": "f", "strict": None, "parameters": {}}}]},
         {"modalities": ["text", "audio"], "audio": {"voice": "ash", "format": "pcm16"}, "stream": True},
         {"prediction": {"type": "content", "content": [{"type": "text", "text": "x"}]}},

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from portkey_testing import FakeGateway, error, fault, text
+from portkey_testing.replies import ReplyLike
 from tests.fake_support import SYNC, URL, USER, body, headers
 
 
@@ -82,7 +83,7 @@ def test_a_storm_is_a_storm(pause: float) -> None:
 @pytest.mark.parametrize(
     "script", [lambda: text("It is raining cats").cut(chunks=3), lambda: text("It is").damaged("missing_finish")]
 )
-def test_half_an_answer_is_no_answer(script: Callable[[], object]) -> None:
+def test_half_an_answer_is_no_answer(script: Callable[[], ReplyLike]) -> None:
     """Taking it into the conversation shows that it was taken for a whole one."""
     fake = FakeGateway()
     fake.reply(script(), "fine")

@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ FOUND: Final = 1
 UNREACHABLE: Final = 3
 HUNG_UP: Final = 141
 """As a shell reports a program that SIGPIPE has ended."""
+_FOLDER: Final = Path("cassettes")
 _PYTEST_CACHE: Final = Path(".pytest_cache", "d", "portkey")
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -65,7 +67,8 @@ _MODE: Final = click.option(
     type=click.Choice(MODES),
     default="once",
     show_default=True,
-    help="What is recorded, see docs/cassettes.md.",
+    help="What is recorded. once: all, if there is no FILE yet; new: what it lacks; all: everything, in place of what "
+    "it has; rewrite: everything, and FILE starts anew; none: nothing.",
 )
 _EPILOG: Final = (
     "Exit status: 0 all is well, 1 something was found, 2 the command line or a file or port it names is wrong, "
@@ -180,6 +183,8 @@ def record(gateway: str, output: Path, mode: str, command: tuple[str, ...]) -> N
     """
     from portkey_testing._cli import running
 
+    if shutil.which(command[0]) is None:
+        _fail(f"cannot run {command[0]!r}: expected a program, by its path or from PATH", 2)
     with _explained():
         with running.proxy_running(gateway=gateway, cassette=output, mode=mode, host="127.0.0.1", port=0) as server:
             status = running.run_command(command, running.environment(server))
@@ -190,8 +195,11 @@ def record(gateway: str, output: Path, mode: str, command: tuple[str, ...]) -> N
 def _recorded(path: Path) -> str:
     if not path.exists():
         return f"no request came, so there is no {path}"
-    count = len(load_cassette(path).interactions)
-    return f"{path} has {count} interaction{'' if count == 1 else 's'}"
+    return f"{path} has {_counted(len(load_cassette(path).interactions), 'interaction')}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 @portkey_testing.command("show", short_help="Draw what a cassette holds.")
@@ -231,7 +239,7 @@ def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict:
     Nothing is sent. Exit status 1 if there is an error; with --strict, a warning.
     """
     with _explained():
-        files = [file for path in paths or (Path("cassettes"),) for file in checks.cassettes_in(path)]
+        files = [file for path in paths or (_FOLDER,) for file in checks.cassettes_in(path)]
     today = dt.datetime.now(dt.UTC).date()
     findings = [
         finding
@@ -245,6 +253,8 @@ def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict:
                 f"{_PYTEST_CACHE} tells of no run of all tests: run pytest here first, with its cache"
             )
         findings += checks.unused(files, used)
+    if not files:
+        _fail(f"no cassette (*.yaml) in {', '.join(map(str, paths or (_FOLDER,)))}: give files or other folders", 2)
     errors = [finding for finding in findings if strict or finding.level == "error"]
     if as_json:
         names = ("line", "level", "rule", "problem")
@@ -253,7 +263,8 @@ def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict:
     else:
         for finding in findings:
             click.secho(str(finding), fg="red" if finding.level == "error" else "yellow")
-        click.echo(f"{len(files)} cassettes, {len(errors)} errors, {len(findings) - len(errors)} warnings")
+        counts = {"cassette": len(files), "error": len(errors), "warning": len(findings) - len(errors)}
+        click.echo(", ".join(_counted(count, what) for what, count in counts.items()))
     raise SystemExit(FOUND if errors else 0)
 
 
@@ -275,7 +286,7 @@ def verify(gateway: str, headers: tuple[str, ...], file: Path, *, as_json: bool)
             raise click.UsageError(f"expected NAME:VALUE, not {header!r}")
         sent[name.strip().lower()] = value.strip()
     told = []
-    with _explained():
+    with _explained(gateway):
         interactions = list(enumerate(load_cassette(file).interactions, 1))
         for number, interaction in _with_progress(interactions, "asking the gateway"):
             live = verification.send_again(interaction.request, gateway, sent, os.environ)
@@ -287,7 +298,7 @@ def verify(gateway: str, headers: tuple[str, ...], file: Path, *, as_json: bool)
     else:
         for number, found in told:
             click.secho(f"{file}, interaction {number}: {found}", fg="yellow")
-        click.echo(f"{file}: {len(told)} differences")
+        click.echo(f"{file}: {_counted(len(told), 'difference')}")
     raise SystemExit(FOUND if told else 0)
 
 
@@ -310,7 +321,7 @@ def _with_progress(items: Sequence[T], doing: str) -> Iterator[T]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(gateway: str = "") -> Iterator[None]:
     """Say what went wrong in one line, and end with the status for it."""
     try:
         yield
@@ -321,7 +332,7 @@ def _explained() -> Iterator[None]:
     except ScenarioError as error:
         _fail(str(error), 2)
     except httpx.TransportError as error:
-        _fail(f"the gateway cannot be reached: {error}", UNREACHABLE)
+        _fail(f"the gateway{gateway and f' at {gateway}'} cannot be reached: {error}", UNREACHABLE)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 2)
 

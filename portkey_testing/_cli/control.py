@@ -10,7 +10,6 @@ Nothing here names a file. Web pages are kept out: a request of another page say
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
@@ -20,6 +19,7 @@ from typing import Any, Final, Protocol
 import yaml
 
 from portkey_testing.cassettes import CassetteError
+from portkey_testing.failures import UnscriptedRequest
 from portkey_testing.gateway import FakeGateway
 from portkey_testing.journal import Attempt, Call, Guardrails, Journal, Wait
 from portkey_testing.mounts.asgi import (
@@ -32,7 +32,7 @@ from portkey_testing.mounts.asgi import (
     send_json,
     send_whole,
 )
-from portkey_testing.scenario import ScenarioError
+from portkey_testing.scenario import ScenarioError, load_text
 from portkey_testing.timeline import GatewayRequest, Timeline
 
 PREFIX: Final = "/__portkey__/"
@@ -41,6 +41,13 @@ MAX_SCRIPT: Final = 2**20
 
 MAX_DEPTH: Final = 100
 """How deep lists and mappings of a script may lie in each other."""
+
+_HOW_TO_SCRIPT: Final = f"""\
+Without Python, in the scenario file or with a POST to {PREFIX}script:
+    portkey_scenario: 1
+    scripts:
+    - when: {{provider: openai}}
+      reply: [Sunny]"""
 
 _ACTIONS: Final = {"journal": "GET", "reset": "POST", "script": "POST"}
 _LOCAL_ENDINGS: Final = (".localhost", ".internal", ".local", ".test")
@@ -100,7 +107,10 @@ class FakeDesk:
         return self._fake.journal
 
     def respond(self, request: GatewayRequest, now: float) -> Timeline:
-        return self._fake.respond(request, now)
+        try:
+            return self._fake.respond(request, now)
+        except UnscriptedRequest as failure:
+            raise UnscriptedRequest(f"{failure}\n{_HOW_TO_SCRIPT}") from None
 
     def reset(self) -> None:
         fake, stack = FakeGateway(), ExitStack()
@@ -114,14 +124,7 @@ class FakeDesk:
 
     def load(self, text: str) -> None:
         _judge(text)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "script.yaml"
-            path.write_text(text, encoding="utf-8")
-            try:
-                self._fake.load(path)
-            except ScenarioError as error:
-                # Where it lay for a moment tells its author nothing.
-                raise ScenarioError(str(error).replace(str(path), path.name)) from None
+        load_text(self._fake, text, Path("script.yaml"))
 
 
 class _StartedOverError(Exception):

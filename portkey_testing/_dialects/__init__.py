@@ -6,14 +6,14 @@ from functools import cache
 from typing import Final
 
 from portkey_testing._dialects.anthropic import AnthropicDialect, AnthropicMessagesDialect
+from portkey_testing._dialects.anthropic_complete import AnthropicCompleteDialect
 from portkey_testing._dialects.base import CHAT, PROXY, Dialect
 from portkey_testing._dialects.openai import OpenAIDialect
 from portkey_testing._dialects.proxy import ProxyDialect
 from portkey_testing._dialects.tables import table
-from portkey_testing.failures import NotSimulated
 
-_NOT_SIMULATED: Final = frozenset({("anthropic", "complete")})
-"""Translations of old interfaces that the gateway still has."""
+_ONLY_LISTED: Final = frozenset({"cortex", "portkey"})
+"""Providers that the gateway lets a config name, and does not have."""
 
 
 class UnsupportedError(Exception):
@@ -31,8 +31,9 @@ def dialect_of(provider: str, endpoint: str = CHAT, *, has_body: bool = True) ->
 
     Raises:
         UnsupportedError: the gateway does not support that.
-        NotSimulated: it does, and the fake does not.
     """
+    if provider in _ONLY_LISTED:
+        raise UnsupportedError(f"Provider {provider} not found")
     if endpoint == PROXY:
         return ProxyDialect(provider)
     if provider == "anthropic" and endpoint == CHAT:
@@ -40,12 +41,10 @@ def dialect_of(provider: str, endpoint: str = CHAT, *, has_body: bool = True) ->
     found = table(provider, endpoint)
     if found is None and not has_body:
         return ProxyDialect(provider, bare=True)
-    if (provider, endpoint) in _NOT_SIMULATED:
-        raise NotSimulated(f"the fake does not translate {endpoint} requests for {provider}")
     if found is None:
-        raise UnsupportedError(f"{endpoint} is not supported by {provider}")
-    return (
-        AnthropicMessagesDialect(endpoint, found)
-        if provider == "anthropic"
-        else OpenAIDialect(provider, endpoint, found)
-    )
+        # It looks at uploads before it looks at whether there are any.
+        upload = endpoint == "uploadFile"
+        raise UnsupportedError("Something went wrong" if upload else f"{endpoint} is not supported by {provider}")
+    if provider != "anthropic":
+        return OpenAIDialect(provider, endpoint, found)
+    return AnthropicCompleteDialect(found) if endpoint == "complete" else AnthropicMessagesDialect(endpoint, found)

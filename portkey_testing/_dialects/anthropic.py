@@ -116,7 +116,9 @@ class AnthropicDialect(_Speaker):
             return invalid("anthropic", compact(body))
         return _completion(body, strict=strict, created=created)
 
-    def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+    def client_stream(
+        self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
+    ) -> Iterator[Frame | Cut]:
         translation = _StreamTranslation(stamps, strict=strict)
         gap = 0.0
         for step in frames:
@@ -127,7 +129,7 @@ class AnthropicDialect(_Speaker):
                 continue
             try:
                 written = translation.chunk(step.data.decode("utf-8", "replace"))
-            except (ValueError, UnmappableError):
+            except (TypeError, ValueError):
                 # An event it cannot read ends the client's stream, as if it were over.
                 break
             if written:
@@ -167,7 +169,9 @@ class AnthropicMessagesDialect(_Speaker):
             return error("anthropic", body["error"], only=("type",))
         return body if "model" in body else invalid("anthropic", compact(body))
 
-    def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+    def client_stream(
+        self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
+    ) -> Iterator[Frame | Cut]:
         for step in frames:
             if isinstance(step, Cut):
                 yield Cut(step.gap, "end")
@@ -191,8 +195,8 @@ def anthropic_headers(target: Target, params: Mapping[str, Any], client: Gateway
     for name, usual in (("anthropic_beta", BETA), ("anthropic_version", VERSION)):
         wanted = given(name)
         wanted = params.get(name) if wanted is None else wanted
-        settings[name.replace("_", "-")] = usual if wanted is None else str(wanted)
-    return {"x-api-key": key or "", **settings}
+        settings[name.replace("_", "-")] = usual if wanted is None else str(wanted).strip()
+    return {"x-api-key": (key or "").strip(), **settings}
 
 
 def _completion(body: Mapping[str, Any], *, strict: bool, created: int) -> dict[str, Any]:
@@ -274,7 +278,7 @@ class _StreamTranslation:
 
         Raises:
             ValueError: it holds no JSON.
-            UnmappableError: what it holds is no event.
+            TypeError: it holds null.
         """
         text = written.strip()
         if text.startswith(_SILENT):
@@ -284,10 +288,7 @@ class _StreamTranslation:
         for name in _READ:
             if text.startswith(f"event: {name}"):
                 text = text.removeprefix(f"event: {name}").lstrip("\r\n")
-        content = json.loads(text.removeprefix("data: ").strip())
-        if not isinstance(content, Mapping):
-            raise UnmappableError("an event holds an object")
-        return self._event(content)
+        return self._event(_javascript.readable(json.loads(text.removeprefix("data: ").strip())))
 
     def _event(self, content: Mapping[str, Any]) -> bytes:
         kind = content.get("type")

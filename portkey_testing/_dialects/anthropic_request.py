@@ -36,8 +36,8 @@ def _body(params: Mapping[str, Any]) -> dict[str, Any]:
     if "messages" in params:
         # What is no message has neither role nor content.
         given = params["messages"] or []
-        if not isinstance(given, list):
-            raise TypeError("messages are no list")
+        if not isinstance(given, list) or None in given:
+            raise TypeError("messages are no list of messages")
         messages = [message if isinstance(message, Mapping) else {} for message in given]
         sent["messages"] = [_message(message) for message in messages if message.get("role") not in _SYSTEM_ROLES]
         system = [message for message in messages if message.get("role") in _SYSTEM_ROLES]
@@ -70,9 +70,11 @@ def _system_blocks(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     content = message.get("content")
     if isinstance(content, str):
         yield {**_cached(message), "type": "text", "text": content}
-    elif isinstance(content, list) and content[0].get("text"):
+    elif isinstance(content, Mapping):
+        raise TypeError("an object has no first part")
+    elif isinstance(content, list) and _javascript.truthy(_javascript.field(content[0], "text")):
         for part in content:
-            yield {"type": "text", **present(text=part.get("text", MISSING)), **_cached(part)}
+            yield {"type": "text", **present(text=_javascript.field(part, "text")), **_cached(part)}
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:

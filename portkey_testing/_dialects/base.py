@@ -157,8 +157,10 @@ class Dialect(Protocol):
         """
         ...
 
-    def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
-        """What the gateway makes of the provider's events, one in each frame."""
+    def client_stream(
+        self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
+    ) -> Iterator[Frame | Cut]:
+        """What the gateway makes of the provider's events, one in each frame; `model` is what the request asks for."""
         ...
 
 
@@ -191,11 +193,13 @@ def upstream(
             sent[name] = client.headers[name]
     if proxied:
         sent |= {name: value for name, value in client.headers.items() if _is_proxied(name)}
-    if client.method == "GET":
+    # What the gateway does not pass on as it is has a method of its own.
+    method = "GET" if client.method == "HEAD" and not proxied else client.method
+    if method == "GET":
         del sent["content-type"]
-    if client.method in ("GET", "HEAD", "DELETE") or not client.headers.get("content-type"):
+    if method in ("GET", "HEAD", "DELETE") or not client.headers.get("content-type"):
         body = None
-    return UpstreamRequest(client.method, url, sent, body)
+    return UpstreamRequest(method, url, sent, body)
 
 
 def finish_reason(reason: Any, *, strict: bool) -> Any:

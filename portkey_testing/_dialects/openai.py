@@ -27,6 +27,9 @@ RECORDED: Final = frozenset({"openai", "groq", "mistral-ai", "openrouter", "deep
 _UNTRANSLATED: Final = frozenset({"embed", "cancelFinetune", "listFinetunes", "listResponseInputItems"})
 """Endpoints whose answers the gateway passes on unread, for OpenAI itself."""
 
+_FORMS: Final = frozenset({"createTranscription", "createTranslation", "imageEdit", "uploadFile"})
+"""Endpoints that take forms with files."""
+
 _NAMED: Final = frozenset({"createModelResponse", "getModelResponse", "deleteModelResponse"})
 """Endpoints whose answers are given the name of the provider even where that is OpenAI."""
 
@@ -52,8 +55,8 @@ class OpenAIDialect:
         self._provider = provider
         self._endpoint = endpoint
         self._table = table
-        self._reply = openai_like.REPLIES.get(provider) if endpoint == CHAT else None
-        self._chunk = openai_like.CHUNKS.get(provider) if endpoint == CHAT else None
+        self._reply = openai_like.REPLIES.get((provider, endpoint))
+        self._chunk = openai_like.CHUNKS.get((provider, endpoint))
         self.speaks = endpoint == CHAT
         self.recorded = provider in RECORDED if endpoint == CHAT else provider == "openai"
         self.translates = provider != "openai" or endpoint not in _UNTRANSLATED
@@ -62,7 +65,10 @@ class OpenAIDialect:
     def request(self, target: Target, params: Mapping[str, Any], client: GatewayRequest) -> UpstreamRequest:
         url = self._table.url(target.custom_host, client.url)
         body = self._table.body(params) if client.method == "POST" else {}
-        return upstream(url, openai_headers(self._provider, target, client), body, target=target, client=client)
+        headers = openai_headers(self._provider, target, client)
+        if self._endpoint in _FORMS and (content_type := client.headers.get("content-type")):
+            headers["content-type"] = content_type
+        return upstream(url, headers, body, target=target, client=client)
 
     def completion(self, answer: Answer, params: Mapping[str, Any], stamps: Stamps) -> dict[str, Any]:
         return _openai_answers.completion(answer, params, stamps, _model(params))
@@ -79,12 +85,16 @@ class OpenAIDialect:
             return body
         return {**_javascript.spread(_object(body)), "provider": self._provider}
 
-    def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+    def client_stream(
+        self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
+    ) -> Iterator[Frame | Cut]:
         if self._chunk is None and isinstance(frames, Events):
             return frames.frames
-        return self._passed_on(frames, strict=strict, stamps=stamps)
+        return self._passed_on(frames, strict=strict, stamps=stamps, model=model)
 
-    def _passed_on(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+    def _passed_on(
+        self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any
+    ) -> Iterator[Frame | Cut]:
         for step in frames:
             if isinstance(step, Cut):
                 # The gateway logs that its provider went away and ends the client's stream as if it were over.
@@ -98,7 +108,12 @@ class OpenAIDialect:
                 yield Frame(step.gap, DONE)
                 continue
             try:
-                chunk = self._chunk(json.loads(written), openai_like.How(strict, stamps.created))
+                content = (
+                    openai_like.waiting(stamps.milliseconds, model)
+                    if self._provider == "openrouter" and openai_like.WAITING in written
+                    else _javascript.readable(json.loads(written))
+                )
+                chunk = self._chunk(content, openai_like.How(strict, stamps.created))
             except (AttributeError, IndexError, KeyError, TypeError, ValueError, UnmappableError):
                 # An event it cannot read ends the client's stream, as if it were over.
                 yield Cut(step.gap, "end")
@@ -118,7 +133,7 @@ def openai_headers(provider: str, target: Target, client: GatewayRequest) -> dic
     given = client.headers if target.from_headers else target.options
     for name, header, option in _OPENAI_HEADERS:
         if value := given.get(header if target.from_headers else option):
-            headers[name] = value
+            headers[name] = value.strip()
     if target.from_headers and "openai-beta" not in headers and (beta := client.headers.get("openai-beta")):
         headers["openai-beta"] = beta
     return headers

@@ -9,12 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from portkey_testing._dialects.base import UnmappableError, error, finish_reason, invalid, present
+from portkey_testing._dialects.base import CHAT, UnmappableError, error, finish_reason, invalid, present
 from portkey_testing._encode import compact
 from portkey_testing._javascript import MISSING, truthy
 
 _ENVELOPE: Final = ("id", "object", "created", "model")
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+WAITING: Final = "OPENROUTER PROCESSING"
+"""What OpenRouter says in a comment while a request waits for its turn."""
+
+
+def waiting(milliseconds: int, model: Any) -> dict[str, Any]:
+    """The chunk that the gateway makes of such a comment; its time is in the wrong unit there, too."""
+    choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+    return {
+        "id": str(milliseconds),
+        "model": model or "",
+        "object": "chat.completion.chunk",
+        "created": milliseconds,
+        "choices": [choice],
+    }
 
 
 class How(NamedTuple):
@@ -61,7 +77,8 @@ def _deepseek(status: int, body: Any, how: How) -> Any:
 def _openrouter(status: int, body: Any, how: How) -> Any:
     def choice(given: Mapping[str, Any]) -> dict[str, Any]:
         message = given["message"]
-        details = {"reasoning_details": message["reasoning_details"]} if message.get("reasoning_details") else {}
+        given_details = message.get("reasoning_details")
+        details = {"reasoning_details": given_details} if truthy(given_details) else {}
         blocks: list[dict[str, Any]] = []
         if not how.strict:
             if message.get("reasoning"):
@@ -69,7 +86,7 @@ def _openrouter(status: int, body: Any, how: How) -> Any:
             blocks.append({"type": "text", **present(text=message.get("content", MISSING))})
         said = _kept(message, "role", "content")
         said |= {"content_blocks": blocks} if blocks else {}
-        said |= {"tool_calls": message["tool_calls"]} if message.get("tool_calls") else {}
+        said |= {"tool_calls": message["tool_calls"]} if truthy(message.get("tool_calls")) else {}
         return {**_kept(given, "index"), "message": {**said, **details}, **_kept(given, "finish_reason")}
 
     rebuilt = _rebuilt("openrouter", status, body, choice)
@@ -80,31 +97,73 @@ def _openrouter(status: int, body: Any, how: How) -> Any:
 
 
 def _together(status: int, body: Any, how: How) -> Any:
-    given = body if isinstance(body, Mapping) else {}
-    if status != 200:
-        wrong = given.get("error", MISSING)
-        if isinstance(wrong, str):
-            return error("together-ai", {"message": wrong})
-        if isinstance(wrong, Mapping) or wrong is None:
-            details = {name: value for name, value in (wrong or {}).items() if value}
-            return error("together-ai", {"message": "", **details})
-        if given.get("message"):
-            return error("together-ai", given, only=("type",))
-
     def choice(each: Mapping[str, Any]) -> dict[str, Any]:
         calls = each["message"].get("tool_calls")
         return {
             "message": {
                 "role": "assistant",
                 **_kept(each["message"], "content"),
-                "tool_calls": [_kept(call, "id", "type", "function") for call in calls] if calls else None,
+                "tool_calls": [_kept(call, "id", "type", "function") for call in calls] if truthy(calls) else None,
             },
             "index": 0,
             "logprobs": None,
             "finish_reason": finish_reason(each.get("finish_reason"), strict=how.strict),
         }
 
-    return _rebuilt("together-ai", 200, body, choice)
+    return _together_error(status, body) or _rebuilt("together-ai", 200, body, choice)
+
+
+def _together_completion(status: int, body: Any, _how: How) -> Any:
+    def choice(each: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            **_kept(each, "text"),
+            "index": each.get("index") or 0,
+            "logprobs": None,
+            **_kept(each, "finish_reason"),
+        }
+
+    return _together_error(status, body) or _rebuilt("together-ai", 200, body, choice)
+
+
+def _together_embeddings(status: int, body: Any, _how: How) -> Any:
+    nothing = {"prompt_tokens": 0, "total_tokens": 0}
+    return _together_error(status, body) or _embeddings("together-ai", body, lambda: nothing)
+
+
+def _together_error(status: int, body: Any) -> dict[str, Any] | None:
+    given = body if isinstance(body, Mapping) else {}
+    if status == 200:
+        return None
+    wrong = given.get("error", MISSING)
+    if isinstance(wrong, str):
+        return error("together-ai", {"message": wrong})
+    if isinstance(wrong, Mapping) or wrong is None:
+        details = {name: value for name, value in (wrong or {}).items() if value}
+        return error("together-ai", {"message": "", **details})
+    return error("together-ai", given, only=("type",)) if given.get("message") else None
+
+
+def _mistral_embeddings(status: int, body: Any, _how: How) -> Any:
+    if status != 200 and "message" in body and isinstance(body, Mapping):
+        return error("mistral-ai", body)
+    return _embeddings("mistral-ai", body, lambda: _kept(body["usage"], "prompt_tokens", "total_tokens"))
+
+
+def _embeddings(provider: str, body: Any, usage: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    if not isinstance(body, Mapping) or "data" not in body:
+        return invalid(provider, compact(body))
+    try:
+        vectors = [_kept(each, "object", "embedding", "index") for each in body["data"]]
+        counts = usage()
+    except (KeyError, TypeError) as cause:
+        raise UnmappableError(f"{provider}: these are no embeddings") from cause
+    return {
+        **_kept(body, "object"),
+        "data": vectors,
+        **_kept(body, "model"),
+        "usage": counts,
+        "provider": provider,
+    }
 
 
 def _rebuilt(provider: str, status: int, body: Any, choice: Any) -> dict[str, Any]:
@@ -209,6 +268,18 @@ def _together_chunk(chunk: Any, how: How) -> Any:
     }
 
 
+def _together_completion_chunk(chunk: Any, how: How) -> Any:
+    choices: Sequence[Mapping[str, Any]] = chunk["choices"]
+    return {
+        **_kept(chunk, "id"),
+        "object": "text_completion",
+        "created": how.created,
+        **_kept(chunk, "model"),
+        "provider": "together-ai",
+        "choices": [{**(_kept(choices[0], "text") if choices else {}), "index": 0, "finish_reason": ""}],
+    }
+
+
 def _first(chunk: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
     try:
         first = chunk["choices"][0]
@@ -229,19 +300,23 @@ def _kept(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: given[name] for name in names if name in given}
 
 
-REPLIES: Final[Mapping[str, Reply]] = {
-    "deepseek": _deepseek,
-    "mistral-ai": _mistral,
-    "openrouter": _openrouter,
-    "together-ai": _together,
+REPLIES: Final[Mapping[tuple[str, str], Reply]] = {
+    ("deepseek", CHAT): _deepseek,
+    ("mistral-ai", CHAT): _mistral,
+    ("mistral-ai", "embed"): _mistral_embeddings,
+    ("openrouter", CHAT): _openrouter,
+    ("together-ai", CHAT): _together,
+    ("together-ai", "complete"): _together_completion,
+    ("together-ai", "embed"): _together_embeddings,
 }
-"""The reply rules of providers whose answers are not passed on as they are."""
+"""The reply rules of providers and endpoints whose answers are not passed on as they are."""
 
-CHUNKS: Final[Mapping[str, Chunk]] = {
-    "deepseek": _deepseek_chunk,
-    "groq": _groq_chunk,
-    "mistral-ai": _mistral_chunk,
-    "openrouter": _openrouter_chunk,
-    "together-ai": _together_chunk,
+CHUNKS: Final[Mapping[tuple[str, str], Chunk]] = {
+    ("deepseek", CHAT): _deepseek_chunk,
+    ("groq", CHAT): _groq_chunk,
+    ("mistral-ai", CHAT): _mistral_chunk,
+    ("openrouter", CHAT): _openrouter_chunk,
+    ("together-ai", CHAT): _together_chunk,
+    ("together-ai", "complete"): _together_completion_chunk,
 }
 """The chunk rules, likewise."""

@@ -52,7 +52,9 @@ class ProxyDialect:
     def client_json(self, status: int, body: Any, *, strict: bool, created: int) -> Any:
         return body
 
-    def client_stream(self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps) -> Iterator[Frame | Cut]:
+    def client_stream(
+        self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
+    ) -> Iterator[Frame | Cut]:
         for step in frames:
             if isinstance(step, Cut):
                 yield Cut(step.gap, "end")

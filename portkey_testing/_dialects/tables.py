@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from portkey_testing import _javascript
 from portkey_testing._dialects.base import UnmappableError, bounded
 from portkey_testing._javascript import MISSING
 
@@ -20,7 +21,7 @@ DEFAULT_MODEL: Final = "portkey-default"
 """What stands for the default of a table, in any field."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """One kind of request to one provider.
 
@@ -41,30 +42,26 @@ class Table:
         return (custom_host or self.host) + path
 
     def body(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields that reach the provider."""
-        places, defaults = self._places, self._defaults
-        names = [name for name in params if name in places]
-        names += [name for name in defaults if name not in params]
-        names.sort(key=places.__getitem__)
+        """The fields that reach the provider, in the order in which they are sent."""
         body: dict[str, Any] = {}
-        for name in names:
-            rule = self.fields[name]
-            value = defaults[name] if name not in params else _value(name, rule, params) if rule else params[name]
+        for name, sent_as, rule in _fields(self, tuple(params)):
+            value = _value(name, rule, params) if rule else params[name]
             if value is not MISSING:
-                body[rule.get("to", name)] = value
+                body[sent_as] = value
         return body
 
-    @cached_property
-    def _places(self) -> Mapping[str, int]:
-        """The order of the fields, which is that in which they are sent."""
-        return {name: place for place, name in enumerate(self.fields)}
 
-    @cached_property
-    def _defaults(self) -> Mapping[str, Any]:
-        """What is sent where a field is absent."""
-        return {
-            name: rule["default"] for name, rule in self.fields.items() if rule.get("required") and "default" in rule
-        }
+@lru_cache(maxsize=512)
+def _fields(table: Table, given: tuple[str, ...]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Each field that reaches the provider: its name, what it is called there, and the rule it is held to.
+
+    Requests with the same fields come again and again.
+    """
+    return [
+        (name, rule.get("to", name), rule)
+        for name, rule in table.fields.items()
+        if name in given or (rule.get("required") and "default" in rule)
+    ]
 
 
 @cache
@@ -96,6 +93,8 @@ def proxied_url(provider: str, custom_host: str | None, requested: str) -> str:
 
 
 def _value(name: str, rule: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
+    if name not in params:
+        return rule["default"]
     value = _CHANGES[rule["change"]](params) if "change" in rule else params[name]
     if value == DEFAULT_MODEL and "default" in rule:
         value = rule["default"]
@@ -109,16 +108,18 @@ def _developer_to_system(params: Mapping[str, Any]) -> Any:
     if not isinstance(messages, list) or None in messages:
         raise UnmappableError("the messages are no list of messages")
     return [
-        {**message, "role": "system"}
-        if isinstance(message, Mapping) and message.get("role") == "developer"
-        else message
+        {**message, "role": "system"} if isinstance(message, dict) and message.get("role") == "developer" else message
         for message in messages
     ]
 
 
 def _without_mistral_prefix(params: Mapping[str, Any]) -> Any:
     model = params["model"]
-    return model.replace("mistralai.", "", 1) if isinstance(model, str) else MISSING
+    if model is None:
+        return MISSING
+    if not isinstance(model, str):
+        raise UnmappableError("the model is no name")
+    return model.replace("mistralai.", "", 1)
 
 
 def _required_to_any(params: Mapping[str, Any]) -> Any:
@@ -127,6 +128,14 @@ def _required_to_any(params: Mapping[str, Any]) -> Any:
 
 def _inputs(params: Mapping[str, Any]) -> Any:
     return params["input"] if isinstance(params["input"], list) else [params["input"]]
+
+
+def _in_turns(params: Mapping[str, Any]) -> Any:
+    return f"\n\nHuman: {_javascript.text(params['prompt'])}\n\nAssistant:"
+
+
+def _list_of_stops(params: Mapping[str, Any]) -> Any:
+    return [] if params["stop"] is None else params["stop"]
 
 
 def _openrouter_reasoning(params: Mapping[str, Any]) -> Any:
@@ -144,6 +153,8 @@ def _openrouter_usage(params: Mapping[str, Any]) -> Any:
 _CHANGES: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "as_list": _inputs,
     "developer_to_system": _developer_to_system,
+    "in_turns": _in_turns,
+    "list_of_stops": _list_of_stops,
     "openrouter_reasoning": _openrouter_reasoning,
     "openrouter_usage": _openrouter_usage,
     "required_to_any": _required_to_any,

@@ -28,7 +28,7 @@ from portkey_testing._guardrails.subject import (
     negation,
 )
 
-__all__ = ["Finding", "Stage", "Subject", "UnreadableError", "external_checks", "known", "run"]
+__all__ = ["Finding", "Stage", "Subject", "UnreadableError", "every_check", "external_checks", "known", "run"]
 
 
 @cache
@@ -135,6 +135,11 @@ def known(check_id: str) -> bool:
     """Whether a check runs here."""
     family, _, name = check_id.partition(".")
     return family == "default" and name in _CHECKS
+
+
+def every_check() -> frozenset[str]:
+    """The checks that run here or are left to a service outside."""
+    return external_checks() | {f"default.{name}" for name in _CHECKS}
 
 
 def run(check_id: str, subject: Subject, params: Params) -> Finding:

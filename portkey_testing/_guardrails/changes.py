@@ -30,6 +30,8 @@ def regex_replace(subject: Subject, params: Params) -> Finding:
         source, flags = written.groups()
     regex = _javascript.pattern(source, flags)
     texts = subject.texts
+    if not all(isinstance(text, str) or not _javascript.truthy(text) for text in texts):
+        raise CheckError("e.match is not a function", "TypeError")
     hit = any(text and regex.search(text) for text in texts)
     data: dict[str, Any] = {
         "regexPattern": rule,
@@ -69,9 +71,9 @@ def add_prefix(subject: Subject, params: Params) -> Finding:
     role = params.get("applyToRole") or "user"
     adds = params.get("addToExisting") is not False
     only_if_empty = params.get("onlyIfEmpty") is True
+    request: Mapping[str, Any] | None
     if subject.endpoint == "complete":
-        first, *others = subject.texts
-        request = subject.with_texts([f"{prefix}{first or ''}", *others])
+        request = _prefixed_last(subject, prefix) if _javascript.truthy(subject.content) else None
     else:
         request = _prefixed(subject, prefix, role, adds=adds, only_if_empty=only_if_empty)
     data = {
@@ -84,7 +86,13 @@ def add_prefix(subject: Subject, params: Params) -> Finding:
     return _transformed(subject, request, data)
 
 
-def _prefixed(subject: Subject, prefix: str, role: str, *, adds: bool, only_if_empty: bool) -> Mapping[str, Any]:
+def _prefixed_last(subject: Subject, prefix: str) -> Mapping[str, Any]:
+    """The request with a prefix on what its checks look at."""
+    first, *others = subject.texts or [""]
+    return subject.with_texts([f"{prefix}{'' if first is None else _javascript.text(first)}", *others])
+
+
+def _prefixed(subject: Subject, prefix: str, role: str, *, adds: bool, only_if_empty: bool) -> Mapping[str, Any] | None:
     """The request with a prefix on the first message of that role, or with a message of its own."""
     listed = subject.request.get("messages")
     messages = list(listed) if isinstance(listed, list) else []
@@ -99,6 +107,8 @@ def _prefixed(subject: Subject, prefix: str, role: str, *, adds: bool, only_if_e
         return subject.request
     if not adds:
         messages.insert(at, {"role": role, "content": said})
+    elif at == len(messages) - 1:
+        return None if subject.content in (None, []) else _prefixed_last(subject, prefix)
     elif isinstance(content, list):
         first, others = (content[0], content[1:]) if content and content[0].get("type") == "text" else ({}, content)
         parts = [{**first, "type": "text", "text": f"{prefix}{first.get('text') or ''}"}, *others]
@@ -108,7 +118,7 @@ def _prefixed(subject: Subject, prefix: str, role: str, *, adds: bool, only_if_e
     return {**subject.request, "messages": messages}
 
 
-def _transformed(subject: Subject, changed: Mapping[str, Any], data: Any, *, verdict: bool = True) -> Finding:
+def _transformed(subject: Subject, changed: Mapping[str, Any] | None, data: Any, *, verdict: bool = True) -> Finding:
     if subject.stage == "input":
         return Finding(verdict, data, request=changed, transformed=True)
     return Finding(verdict, data, response=changed, transformed=True)

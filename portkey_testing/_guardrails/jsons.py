@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-
 from portkey_testing import _javascript
+from portkey_testing._guardrails.schemas import Schema, UnresolvedError
 from portkey_testing._guardrails.subject import (
     CheckError,
     Finding,
@@ -85,21 +83,20 @@ def json_schema(subject: Subject, params: Params) -> Finding:
     schema, negated = params.get("schema"), negation(params)
     if not isinstance(schema, Mapping | list):
         return _no_schema("Missing or invalid JSON schema", "Error", negated)
-    rules: Any = schema
     try:
         text = subject.text
-        Draft202012Validator.check_schema(rules)
     except UnreadableError as error:
         return _no_schema(str(error), "TypeError", negated)
-    except SchemaError as error:
-        return _no_schema(error.message, "TypeError", negated)
     written = [m.group(1).strip() for m in _FENCED_JSON.finditer(text)] or _BRACED.findall(text)
     if not written:
         return Finding(verdict=False, data={"explanation": "No valid JSON found in the response.", "not": negated})
-    validator = Draft202012Validator(rules)
+    rules = Schema(schema)
     best: tuple[Any, list[str]] | None = None
     for value in _parsed(written):
-        problems = _schema_problems(validator.iter_errors(value))
+        try:
+            problems = rules.complaints(value)
+        except (UnresolvedError, _javascript.InvalidPatternError) as error:
+            return _no_schema(str(error), "Error", negated)
         if best is None or not problems:
             best = (value, problems)
         if not problems:
@@ -122,64 +119,6 @@ def json_schema(subject: Subject, params: Params) -> Finding:
 def _no_schema(message: str, kind: str, negated: Any) -> Finding:
     data = {"explanation": "An error occurred while processing the JSON.", "error": message, "not": negated}
     return Finding(verdict=False, data=data, error={"name": kind, "message": message})
-
-
-def _schema_problems(errors: Iterable[ValidationError]) -> list[str]:
-    """The complaints in the words of the gateway's validator, where it is known how it words them."""
-    problems: list[str] = []
-    found = list(errors)
-    # To the gateway's validator a known property that is wrong is an additional one, too.
-    wrong = frozenset(error.absolute_path[0] for error in found if error.absolute_path)
-    for error in sorted(found, key=lambda error: error.validator == "additionalProperties"):
-        for step in error.absolute_path:
-            problem = (
-                f'Property "{step}" does not match schema.' if isinstance(step, str) else "Items did not match schema."
-            )
-            if problem not in problems:
-                problems.append(problem)
-        problems.extend(_schema_problem(error, frozenset() if error.absolute_path else wrong))
-    return problems
-
-
-def _schema_problem(error: ValidationError, wrong: frozenset[Any]) -> list[str]:
-    given: Any = error.instance
-    limit: Any = error.validator_value
-    match error.validator:
-        case "minimum":
-            return [f"{given} is less than {limit}."]
-        case "maximum":
-            return [f"{given} is greater than {limit}."]
-        case "minLength":
-            return [f"String is too short ({_javascript.length(given)} < {limit})."]
-        case "maxLength":
-            return [f"String is too long ({_javascript.length(given)} > {limit})."]
-        case "pattern":
-            return ["String does not match pattern."]
-        case "minItems":
-            return [f"Array has too few items ({len(given)} < {limit})."]
-        case "maxItems":
-            return [f"Array has too many items ({len(given)} > {limit})."]
-        case "additionalProperties" if limit is False:
-            known: Any = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
-            problem = 'Property "{}" does not match additional properties schema.'
-            return [
-                line
-                for name in given
-                if name not in known or name in wrong
-                for line in (problem.format(name), "False boolean schema.")
-            ]
-        case "type":
-            listed = '", "'.join(limit) if isinstance(limit, list) else limit
-            return [f'Instance type "{_javascript.kind(given)}" is invalid. Expected "{listed}".']
-        case "required":
-            missing = next(name for name in limit if repr(name) in error.message)
-            return [f'Instance does not have required property "{missing}".']
-        case "enum":
-            return [f"Instance does not match any of {json.dumps(limit, separators=(',', ':'))}."]
-        case "const":
-            return [f"Instance does not match {json.dumps(limit, separators=(',', ':'))}."]
-        case _:
-            return [str(error.message)]
 
 
 def _parsed(written: Iterable[str]) -> Iterable[Any]:

@@ -55,60 +55,99 @@ class Subject:
         Raises:
             UnreadableError: there is none.
         """
-        try:
-            return self._content()
-        except (AttributeError, KeyError, IndexError, TypeError) as cause:
-            empty = self.stage == "input" and self.request.get("messages") == []
-            missing = "0" if self.stage == "output" else "content" if empty else "length"
-            raise UnreadableError(f"Cannot read properties of undefined (reading '{missing}')") from cause
+        if self.stage == "output":
+            return _answer_content(self.response, self.endpoint)
+        if self.endpoint in ("chatComplete", "messages"):
+            return _at(_last(_at(self.request, "messages")), "content")
+        return _at(self.request, "prompt" if self.endpoint == "complete" else "input")
 
     @property
-    def texts(self) -> list[str]:
-        """The text of each part of the content."""
+    def texts(self) -> list[Any]:
+        """The text of each part of the content, or whatever stands in its place."""
         content = self.content
-        if content is _javascript.MISSING:
+        if self.stage == "output" and not _javascript.truthy(self.response):
             return []
-        parts = content if isinstance(content, list) else [content]
-        return [part.get("text") or "" if isinstance(part, Mapping) else part for part in parts]
+        if not isinstance(content, list) or (self.stage == "output" and self.endpoint != "messages"):
+            return [None if content is _javascript.MISSING else content]
+        in_parts = self.endpoint in ("chatComplete", "messages")
+        return [_at(part, "text", "") or "" for part in content] if in_parts else content
 
     @property
     def text(self) -> str:
         """All of it, joined by line breaks."""
-        return "\n".join(str(part) for part in self.texts if part)
+        return "\n".join(_javascript.text(part) for part in self.texts if _javascript.truthy(part))
 
-    def with_texts(self, texts: Sequence[str | None]) -> Mapping[str, Any]:
+    def with_texts(self, texts: Sequence[Any]) -> Mapping[str, Any]:
         """The request, or the answer, with other texts in the place of its content."""
         if self.stage == "output":
-            first, *others = self.response["choices"]
-            said = {**first["message"], "content": texts[0] or first["message"].get("content")}
-            return {**self.response, "choices": [{**first, "message": said}, *others]}
+            return _answer_with(self.response, self.endpoint, texts)
         if self.endpoint == "complete":
             prompt = self.request.get("prompt")
             given = (
                 [text or old for text, old in zip(texts, prompt, strict=False)] if isinstance(prompt, list) else None
             )
             return {**self.request, "prompt": texts[0] if given is None else given}
+        if self.endpoint == "embed":
+            # The gateway reads the texts of embeddings, and does not write them.
+            return dict(self.request)
         *before, last = self.request["messages"]
-        content = last["content"]
+        content = last.get("content")
         if isinstance(content, list):
-            content = [{**part, "text": text or part.get("text")} for part, text in zip(content, texts, strict=True)]
+            content = [
+                {**_javascript.spread(part), **_some(text=text or _at(part, "text"))}
+                for part, text in zip(content, texts, strict=True)
+            ]
         else:
             content = texts[0] or content
         return {**self.request, "messages": [*before, {**last, "content": content}]}
 
-    def _content(self) -> Any:
-        if self.stage == "output":
-            return _javascript.MISSING if self.response is None else _answer_content(self.response, self.endpoint)
-        if self.endpoint in ("chatComplete", "messages"):
-            return self.request["messages"][-1].get("content", _javascript.MISSING)
-        return self.request.get("prompt" if self.endpoint == "complete" else "input", _javascript.MISSING)
-
 
 def _answer_content(response: Any, endpoint: str) -> Any:
+    if not _javascript.truthy(response):
+        return None
     if endpoint == "messages":
-        return response["content"]
-    choice = response["choices"][0]
-    return choice.get("text") if endpoint == "complete" else choice["message"].get("content")
+        content = _at(response, "content")
+        if not isinstance(content, list):
+            _at(content, "map")
+        return content
+    choice = _at(_at(response, "choices"), 0)
+    return _at(choice, "text") if endpoint == "complete" else _at(_at(choice, "message"), "content")
+
+
+def _answer_with(response: Any, endpoint: str, texts: Sequence[Any]) -> Mapping[str, Any]:
+    if endpoint == "messages":
+        blocks = [text or block for text, block in zip(texts, response["content"], strict=True)]
+        return {**response, "content": blocks}
+    if endpoint == "complete":
+        # The text is that of the first choice, and its place is the last one.
+        *before, last = response["choices"]
+        return {**response, "choices": [*before, {**last, "text": texts[0] or last.get("text")}]}
+    first, *others = response["choices"]
+    said = {**first["message"], "content": texts[0] or first["message"].get("content")}
+    return {**response, "choices": [{**first, "message": said}, *others]}
+
+
+def _last(messages: Any) -> Any:
+    _at(messages, "length")
+    return messages[-1] if isinstance(messages, list | str) and messages else _javascript.MISSING
+
+
+def _at(value: Any, name: str | int, otherwise: Any = _javascript.MISSING) -> Any:
+    """What a value has under a name or at a place, as JavaScript looks for it.
+
+    Raises:
+        UnreadableError: the value is null or undefined.
+    """
+    if value is None or value is _javascript.MISSING:
+        kind = "null" if value is None else "undefined"
+        raise UnreadableError(f"Cannot read properties of {kind} (reading '{name}')")
+    if isinstance(value, Mapping):
+        return value.get(str(name), otherwise)
+    return value[name] if isinstance(value, list) and isinstance(name, int) and name < len(value) else otherwise
+
+
+def _some(*, text: Any) -> dict[str, Any]:
+    return {} if text is _javascript.MISSING else {"text": text}
 
 
 @dataclass(frozen=True, slots=True)

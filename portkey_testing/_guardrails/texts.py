@@ -255,7 +255,7 @@ def _all_in_case(subject: Subject, params: Params, folded: Callable[[str], str],
 def not_null(subject: Subject, params: Params) -> Finding:
     negated = negation(params)
     try:
-        content, texts = subject.content, subject.texts
+        content, texts = subject.content, _trimmable(subject.texts)
     except UnreadableError as error:
         said = {"explanation": "An error occurred while checking for null content.", "error": str(error)}
         return Finding(verdict=False, data=said, error={"name": "TypeError", "message": str(error)})
@@ -270,6 +270,12 @@ def not_null(subject: Subject, params: Params) -> Finding:
         "verdict": "passed" if verdict else "failed",
     }
     return Finding(verdict, data)
+
+
+def _trimmable(texts: list[Any]) -> list[Any]:
+    if not isinstance(next(filter(_javascript.truthy, texts), ""), str):
+        raise UnreadableError("e.trim is not a function")
+    return texts
 
 
 def _is_whole(value: Any) -> bool:

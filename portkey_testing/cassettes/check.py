@@ -50,7 +50,7 @@ def cassettes_in(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(found for found in path.rglob("*.yaml") if found.is_file())
     if not path.exists():
-        raise CassetteError("there is no such file or folder", path=path)
+        raise CassetteError("there is no such file or folder; name those that hold the cassettes", path=path)
     return [path]
 
 

@@ -19,16 +19,14 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import json
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from portkey_testing.cassettes import events
-from portkey_testing.cassettes._yaml import Json, Unwritable, YamlError, line_of, read, write
+from portkey_testing.cassettes._yaml import Json, YamlError, line_of, read, write
 from portkey_testing.cassettes.model import (
     COMPLETE,
     FORMAT_VERSION,
@@ -45,6 +43,7 @@ from portkey_testing.cassettes.model import (
     RecordedResponse,
     TextBody,
 )
+from portkey_testing.cassettes.stream import SPELLINGS, Read
 
 END: Final = "...\n"
 SEPARATOR: Final = "---\n"
@@ -74,52 +73,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BODY_FORMS: Final = ("body", "text", "base64", "events")
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a key stands twice: nobody knows what that means")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is beyond the numbers of JSON")
-    return number
-
-
-_json: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite).decode
-
-
-def body_of(data: bytes) -> JsonBody | TextBody | BinaryBody | None:
-    """The most readable form of a body that loses nothing of what it means."""
-    if not data:
-        return None
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return BinaryBody(data)
-    try:
-        return JsonBody(_json(text))
-    except (ValueError, RecursionError):
-        return TextBody(text)
-
-
-def writable(body: JsonBody | TextBody | BinaryBody | None) -> JsonBody | TextBody | BinaryBody | None:
-    """`body`, as text if this YAML cannot hold its JSON."""
-    if isinstance(body, JsonBody):
-        try:
-            write({"body": [body.value]})
-        except Unwritable:
-            # Escaped, because a lone surrogate is no character of UTF-8.
-            return TextBody(json.dumps(body.value, separators=(",", ":")))
-    return body
-
-
 def encode_header(header: Header) -> str:
     """The text of the header document."""
     document: dict[str, Json] = {"portkey_cassette": header.version}
@@ -134,7 +87,7 @@ def encode_interaction(interaction: Interaction) -> str:
     """The text of one interaction, without the `---` before it.
 
     Raises:
-        Unwritable: a header or a message cannot be written; bodies made by `body_of` and `events.pack` always can.
+        Unwritable: a header or a message cannot be written; bodies that `bodies.writable` and `events.pack` made can.
     """
     request, response = interaction.request, interaction.response
     asked: dict[str, Any] = {"method": request.method, "path": request.path}
@@ -188,6 +141,11 @@ def join(header: str, interactions: Iterable[str]) -> str:
     return SEPARATOR.join([header, *interactions]) + END
 
 
+def appendix(interaction: str) -> str:
+    """What may be written behind the end of a file to add an interaction, until `join` makes it anew."""
+    return f"{SEPARATOR}{interaction}{END}"
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document of a file, not yet parsed.
@@ -226,12 +184,13 @@ class Document:
 def split(data: bytes, path: Path | None = None) -> list[Document]:
     """The documents of a file.
 
-    A line that starts with `---` divides documents wherever it stands: YAML allows it in no value.
+    A line that starts with `---` divides documents wherever it stands, and one that starts with `...` ends one: YAML
+    allows neither in a value.
 
     Raises:
         CassetteError: the file is no text, is empty, or was cut off.
     """
-    text = _text(data, path)
+    text = _text(_finished(data), path)
     if not text.strip():
         raise CassetteError(
             "the file is empty: a recording was broken off. Delete it and record it again", path=path, line=1
@@ -255,8 +214,9 @@ def split(data: bytes, path: Path | None = None) -> list[Document]:
     # The line feed in front is for a file that starts with `---`.
     for number, part in enumerate(f"\n{body}"[:-1].split("\n---\n"), 1):
         own = f"{part}\n" if number > 1 else f"{part}\n"[1:]
-        documents.append(Document(own, number, line, path))
-        line += own.count("\n") + 1
+        lines = own.count("\n") + 1
+        documents.append(Document(own.removesuffix(END) if own.endswith("\n" + END) else own, number, line, path))
+        line += lines
     if len(documents) > 1 and not documents[0].text.strip():
         # A file may also start with `---`.
         documents = [Document(d.text, d.number - 1, d.line, path) for d in documents[1:]]
@@ -271,6 +231,18 @@ def split(data: bytes, path: Path | None = None) -> list[Document]:
             line=text.count("\n") + 1,
         )
     return documents
+
+
+def _finished(data: bytes) -> bytes:
+    """The file up to its last end.
+
+    While it is recorded, interactions are added behind that: a kill may leave a part of one, which never was recorded.
+    """
+    if data.rstrip(b"\r\n").endswith(b"\n..."):
+        return data
+    finished, end, part = data.rpartition(f"\n{END}".encode())
+    separator = SEPARATOR.encode()
+    return finished + end if end and (part.startswith(separator) or separator.startswith(part)) else data
 
 
 def _text(data: bytes, path: Path | None) -> str:
@@ -302,7 +274,7 @@ def decode(data: bytes, path: Path | None = None) -> Cassette:
     return cassette
 
 
-def reads_of(document: Document, stream: EventStream) -> list[events.Read]:
+def reads_of(document: Document, stream: EventStream) -> list[Read]:
     """The bytes of a stream as they came, checked against its message.
 
     Raises:
@@ -430,8 +402,8 @@ def _stream(document: Document, value: dict[str, Any], place: str) -> EventStrea
         if not (isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict)):
             raise document.error("expected a chunk with exactly one choice", place, "envelope")
     spelling = _text_at(document, value, "spelling", place) or "compact"
-    if spelling not in events.SPELLINGS:
-        raise document.error(f"expected one of {', '.join(events.SPELLINGS)}, found {spelling!r}", place, "spelling")
+    if spelling not in SPELLINGS:
+        raise document.error(f"expected one of {', '.join(SPELLINGS)}, found {spelling!r}", place, "spelling")
     message = value.get("messages", value.get("message"))
     return EventStream(_text_at(document, value, "events", place), envelope, spelling, message)
 

@@ -37,21 +37,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from portkey_testing.cassettes._yaml import UNWRITABLE, Json, Unwritable, write
+from portkey_testing.cassettes.message import assemble
 from portkey_testing.cassettes.model import EventStream
-
-Read = tuple[int, bytes]
-"""Bytes that came in one read, and when: milliseconds from the request."""
-
-SPELLINGS: Final[Mapping[str, json.JSONEncoder]] = {
-    "compact": json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False),
-    "ascii": json.JSONEncoder(separators=(",", ":"), allow_nan=False),
-    "spaced": json.JSONEncoder(allow_nan=False),
-}
-"""How servers spell the JSON of their events: as JavaScript does, without other characters than ASCII, or as Python's
-`json.dumps` does by default."""
+from portkey_testing.cassettes.stream import SPELLINGS, Read, chunk_in, chunk_of, payload_of, spelt, split
 
 _DONE: Final = "[DONE]"
-_PIECE: Final = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)|.+\Z", re.DOTALL)
 _NAMED: Final = re.compile(r"event: ([^\s\"]+)\ndata: ([^\r\n]*)\n\n\Z")
 _OFFSET: Final = re.compile(r"(\+|[0-9]{1,12})((?:/[0-9]{1,12}:[0-9]{1,12})*)")
 
@@ -72,8 +62,8 @@ def pack(reads: Sequence[Read]) -> EventStream:
     """The lines, the envelope and the assembled message for these reads."""
     data = b"".join(piece for _, piece in reads)
     pieces = split(data)
-    payloads = [_payload(piece) for piece in pieces]
-    chunks = [_chunk(payload) for payload in payloads]
+    payloads = [payload_of(piece) for piece in pieces]
+    chunks = [chunk_in(payload) for payload in payloads]
     envelope, spelling = _envelope(chunks, payloads)
     lines = []
     for offset, piece, payload, chunk in zip(_offsets(reads, pieces), pieces, payloads, chunks, strict=True):
@@ -93,7 +83,7 @@ def unpack(stream: EventStream) -> list[Read]:
     """
     lines = stream.lines.removesuffix("\n").split("\n") if stream.lines else []
     patches = iter(_patches_of(lines))
-    spelt = _Spelling(stream.envelope, stream.spelling)
+    spelling = _Spelling(stream.envelope, stream.spelling)
     reads: list[tuple[int, list[bytes]]] = []
     chunks: list[Mapping[str, Any]] = []
     latest = 0
@@ -103,7 +93,7 @@ def unpack(stream: EventStream) -> list[Read]:
         if not offset.isdigit() and (splits := _OFFSET.fullmatch(offset)) is None:
             raise EventLineError(f"expected `<milliseconds> <event>`, found {line[:60]!r}", number)
         if item.startswith("{"):
-            piece, chunk = spelt.patched(item, next(patches), number)
+            piece, chunk = spelling.patched(item, next(patches), number)
             chunks.append(chunk)
         else:
             piece = _bytes_of(item, number)
@@ -192,117 +182,6 @@ class _Spelling:
         return _utf8(f"data: {self._encoder.encode(chunk)}\n\n", number), chunk
 
 
-def split(data: bytes) -> list[bytes]:
-    """The bytes of a stream, one event each; the last may be unfinished."""
-    pieces: list[bytes] = _PIECE.findall(data)
-    return pieces
-
-
-def chunk_of(piece: bytes) -> dict[str, Any] | None:
-    """The JSON object that an event is, if it is one."""
-    return _chunk(_payload(piece))
-
-
-def respelt(piece: bytes, chunk: Mapping[str, Any]) -> bytes:
-    """The event that says `chunk` in the spelling of `piece`."""
-    old, payload = chunk_of(piece), _payload(piece)
-    for encoder in SPELLINGS.values():
-        if _encoded(old, encoder) == payload:
-            return f"data: {encoder.encode(chunk)}\n\n".encode()
-    return f"data: {SPELLINGS['compact'].encode(chunk)}\n\n".encode()
-
-
-def texts_by_place(chunks: Sequence[Any]) -> dict[tuple[Any, ...], list[tuple[Any, Any]]]:
-    """The texts inside the choices of chunks, those at the same place together: (container, key) of each."""
-    places: dict[tuple[Any, ...], list[tuple[Any, Any]]] = {}
-
-    def walk(value: Any, place: tuple[Any, ...]) -> None:
-        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-        for key, member in items:
-            index = member.get("index", key) if isinstance(member, dict) and isinstance(value, list) else key
-            if isinstance(member, str):
-                places.setdefault((*place, index), []).append((value, key))
-            else:
-                walk(member, (*place, index))
-
-    for chunk in chunks:
-        if isinstance(chunk, dict):
-            walk(chunk.get("choices"), ())
-    return places
-
-
-def channels(data: bytes) -> list[str]:
-    """The texts of a stream as they read when its events are joined."""
-    chunks = [chunk_of(piece) for piece in split(data)]
-    return ["".join(container[key] for container, key in channel) for channel in texts_by_place(chunks).values()]
-
-
-def assemble(chunks: Iterable[Mapping[str, Any]]) -> Json:
-    """The message that the deltas of these chunks add up to: a list if there are several choices, None if none."""
-    messages: dict[int, dict[str, Any]] = {}
-    for chunk in chunks:
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and isinstance(delta := choice.get("delta"), dict):
-                index = choice.get("index")
-                _fold(messages.setdefault(index if type(index) is int else 0, {}), delta)
-    whole = [_whole(messages[index]) for index in sorted(messages)]
-    return None if not whole else whole[0] if list(messages) == [0] else whole
-
-
-_ONCE: Final = frozenset({"id", "type", "role"})
-"""Texts that some providers repeat in each delta: the first one counts."""
-
-
-class _Text(list[str]):
-    """The pieces of a text that is still growing, joined once at the end: a long stream costs no more per event."""
-
-
-def _fold(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    for name, value in delta.items():
-        old = message.get(name)
-        if isinstance(value, str):
-            if not isinstance(old, _Text):
-                message[name] = _Text([value])
-            elif name not in _ONCE or old == [""]:
-                old.append(value)
-        elif value is None:
-            message.setdefault(name, None)
-        elif isinstance(value, dict):
-            if not isinstance(old, dict):
-                old = message[name] = {}
-            _fold(old, value)
-        elif isinstance(value, list):
-            if not isinstance(old, list) or isinstance(old, _Text):
-                old = message[name] = []
-            _fold_list(old, value)
-        else:
-            message[name] = value
-
-
-def _fold_list(items: list[Any], delta: list[Any]) -> None:
-    for entry in delta:
-        index = entry.get("index") if isinstance(entry, dict) else None
-        if index is None:
-            items.append(entry)
-            continue
-        known = next((item for item in items if isinstance(item, dict) and item.get("index") == index), None)
-        if known is None:
-            items.append(known := {})
-        _fold(known, entry)
-
-
-def _whole(value: Any) -> Any:
-    """`value` with its texts joined, and the halves of characters that were cut between two events with them."""
-    if isinstance(value, _Text):
-        return _whole("".join(value))
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {_whole(name): _whole(member) for name, member in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
-
-
 def _is_writable(message: Json) -> bool:
     try:
         write({"message": message})
@@ -316,35 +195,6 @@ def _brief(message: Json) -> str:
     return text if len(text) <= 300 else text[:300] + " ..."
 
 
-def _payload(piece: bytes) -> str | None:
-    """What stands behind `data: ` where the event is that one line, else None."""
-    if piece.startswith(b"data: ") and piece.endswith(b"\n\n"):
-        payload = piece[6:-2]
-        if b"\n" not in payload and b"\r" not in payload:
-            try:
-                return payload.decode()
-            except UnicodeDecodeError:
-                return None
-    return None
-
-
-def _chunk(payload: str | None) -> dict[str, Any] | None:
-    if payload is None or not payload.startswith("{"):
-        return None
-    try:
-        value = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _encoded(value: Any, encoder: json.JSONEncoder) -> str | None:
-    try:
-        return encoder.encode(value)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _envelope(
     chunks: Sequence[dict[str, Any] | None], payloads: Sequence[str | None]
 ) -> tuple[dict[str, Any] | None, str]:
@@ -354,7 +204,7 @@ def _envelope(
         for chunk, payload in zip(chunks, payloads, strict=True)
         if chunk is not None
         for spelling, encoder in SPELLINGS.items()
-        if _encoded(chunk, encoder) == payload
+        if spelt(chunk, encoder) == payload
     )
     for chunk in chunks if fitting else ():
         choices = None if chunk is None else chunk.get("choices")
@@ -378,7 +228,7 @@ def _item(
     if payload is not None:
         if chunk is not None and envelope is not None:
             for patch in _patches(chunk, envelope):
-                if _encoded(_patched(envelope, patch), encoder) == payload:
+                if spelt(_patched(envelope, patch), encoder) == payload:
                     return _printable(SPELLINGS["compact"].encode(patch))
         if _stands_as_itself(payload):
             return f"={payload}"

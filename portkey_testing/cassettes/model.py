@@ -111,7 +111,7 @@ class EventStream:
     Attributes:
         lines: One line per event.
         envelope: What the events have in common; None where they have nothing.
-        spelling: How their JSON is spelt: `compact`, `ascii` or `spaced`, see `events.SPELLINGS`.
+        spelling: How their JSON is spelt: `compact`, `ascii` or `spaced`, see `stream.SPELLINGS`.
         message: The message, or the list of messages, that the events add up to: for people. None where they are no
             chunks of a chat completion.
     """

@@ -145,6 +145,7 @@ class Recorder:
         self._keys: dict[str, bytes] = {}
         self._unsaved: list[Interaction] = []
         self._failures: list[Exception] = []
+        self._appended = False
         self._process = os.getpid()
 
     @property
@@ -211,6 +212,11 @@ class Recorder:
             self.luggage.append(Parcel(new_header, text))
             return
 
+        # `all` replaces what is there, so it has to look for it.
+        if self.mode != "all" and store.append(self.path, codec.appendix(text).encode(), self._session):
+            self._appended = True
+            return
+
         def change(old: bytes | None, *, known: bool) -> bytes:
             if old is None or (self.mode == "rewrite" and not known):
                 return codec.join(new_header, [text]).encode()
@@ -231,6 +237,23 @@ class Recorder:
         document = codec.Document(parcel.interaction, 2, 1, self.path)
         with self._lock:
             self._add(codec.decode_interaction(document), parcel.interaction, parcel.header)
+
+    def _tidy(self) -> None:
+        """Write the file as a whole once more, after what was added behind its end."""
+        if not self._appended:
+            return
+
+        def change(old: bytes | None, **_: bool) -> bytes:
+            if old is None:
+                raise CassetteError("the file was taken away while it was recorded", path=self.path)
+            header, *documents = (document.text for document in codec.split(old, self.path))
+            return codec.join(header, documents).encode()
+
+        try:
+            store.update(self.path, change, self._session)
+        except CassetteError as error:
+            self._failures.append(error)
+        self._appended = False
 
     def _place(self, documents: list[str], interaction: Interaction) -> int:
         """Where the interaction goes that the new one replaces: the n-th of a meaning replaces the n-th."""
@@ -266,6 +289,8 @@ class Recorder:
         self.finish()
         if os.getpid() != self._process:
             return
+        with self._lock:
+            self._tidy()
         failures, self._failures = self._failures, []
         if failures:
             first = failures[0]

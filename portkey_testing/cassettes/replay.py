@@ -36,6 +36,11 @@ from portkey_testing.cassettes.redact import Redactor
 from portkey_testing.timeline import Cut, Frame, GatewayRequest, Timeline
 
 _CLOSEST: Final = 3
+_HOW_TO_RECORD: Final = (
+    "To record what is missing: pytest --portkey-record=new (adds to the file); "
+    "to record all of it again: pytest --portkey-record=rewrite."
+)
+_HOW_TO_REPEAT: Final = "If the application may ask as often as it likes: Replay(..., repeat=True)."
 
 
 class CassetteMissError(Exception):
@@ -244,9 +249,8 @@ class Replay:
         )
 
     def _explanation(self, request: GatewayRequest) -> str:
-        *_, live = readings = list(
-            self._redactor.readings(request)
-        )  # the last is free of secrets: this text gets into logs
+        readings = list(self._redactor.readings(request))
+        live = readings[-1]  # this text gets into logs, and that one is free of secrets
         meaning = self._rules.meaning(live)
         places = [place for key in {*map(self._rules.key, readings)} for place in self._places.get(key, ())]
         played = len({play.number for play in self._plays})
@@ -287,13 +291,6 @@ class Replay:
         if len(paths) <= 3 and (ignorable := tuple(path for path in paths if _leaves_something(path, live))):
             lines += ["", f"If that differs from run to run: MatchRules(ignore={ignorable!r})"]
         return lines
-
-
-_HOW_TO_RECORD: Final = (
-    "To record what is missing: pytest --portkey-record=new (adds to the file); "
-    "to record all of it again: pytest --portkey-record=rewrite."
-)
-_HOW_TO_REPEAT: Final = "If the application may ask as often as it likes: Replay(..., repeat=True)."
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from portkey_testing.cassettes import events
+from portkey_testing.cassettes import events, stream
 from portkey_testing.cassettes.model import (
     BinaryBody,
     Body,
@@ -72,5 +72,5 @@ def _of_body(body: Body | None, place: str) -> Iterator[tuple[str, str]]:
             yield from leaves(envelope, f"{place}.envelope")
             yield from leaves(message, f"{place}.message")
             data = b"".join(piece for _, piece in events.unpack(body))
-            for text in events.channels(data):
+            for text in stream.channels(data):
                 yield f"{place}.events (joined)", text

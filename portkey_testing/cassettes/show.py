@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from portkey_testing.cassettes import events
+from portkey_testing.cassettes import events, stream
 from portkey_testing.cassettes.match import brief
 from portkey_testing.cassettes.model import COMPLETE, EventStream, Interaction, RecordedFailure, RecordedResponse
 from portkey_testing.cassettes.verify import payload
@@ -74,7 +74,7 @@ def _ending(response: RecordedResponse) -> str:
         response.ended, f"broke off: {response.ended}"
     )
     if isinstance(response.body, EventStream):
-        count = len(events.split(b"".join(data for _, data in events.unpack(response.body))))
+        count = len(stream.split(b"".join(data for _, data in events.unpack(response.body))))
         how += f", {count} events in {len(_arrivals(response))} reads"
     return how
 

@@ -1,9 +1,13 @@
 """Files: where a cassette lies, reading it safely, and changing it so that it is always whole.
 
 A change is made on a copy that then takes the file's place in one step, under a lock that other processes respect. So a
-reader sees the old file or the new one, a kill leaves one of them, and two recorders lose nothing. The locks lie in the
-system's temporary folder, not beside the cassettes; processes on different machines that share a folder do not see
-them.
+reader sees the old file or the new one, a kill leaves one of them, and two recorders lose nothing. An interaction that
+is added while a recording goes on is written behind the end of the file instead, or thousands would cost the square of
+their number: what stands before it is untouched, and it counts once it is whole.
+
+The locks lie in the system's temporary folder, not beside the cassettes; processes on different machines that share a
+folder do not see them. A lock also holds which session left the file as it is, which is how the next one knows that it
+is whole.
 """
 
 from __future__ import annotations
@@ -113,8 +117,27 @@ class Change(Protocol):
     def __call__(self, old: bytes | None, *, known: bool) -> bytes: ...
 
 
-def update(path: Path, change: Change, session: str = "") -> None:
-    """Replace the file by `change(old, known)`, in one step.
+def append(path: Path, data: bytes, session: str) -> bool:
+    """Add to the end of the file, if nobody has changed it since `session` did; whether that was so.
+
+    Raises:
+        CassetteError: the file cannot be written; it is as it was.
+    """
+    try:
+        with _locked(path) as lock:
+            left = _left_by(session, path)
+            if not left or lock.read() != left:
+                return False
+            _check_target(path)
+            _append(path, data)
+            lock.write(_left_by(session, path))
+            return True
+    except OSError as error:
+        raise CassetteError(f"cannot be written: {_reason(error)}", path=path) from error
+
+
+def update(path: Path, change: Change, session: str) -> None:
+    """Replace the file by `change(old, known)`, in one step, unless that is the same.
 
     `old` is what is there, None if nothing is. `known` says whether the file was already changed in `session`, by any
     process.
@@ -127,12 +150,35 @@ def update(path: Path, change: Change, session: str = "") -> None:
         with _locked(path) as lock:
             _check_target(path)
             old = read(path) if path.exists() else None
-            known = bool(session) and lock.read() == session.encode()
-            _replace(path, change(old, known=known))
-            if session and not known:
-                lock.write(session.encode())
+            known = lock.read().startswith(_mark(session))
+            new = change(old, known=known)
+            if new != old:
+                _check_size(path, len(new))
+                _replace(path, new)
+            lock.write(_left_by(session, path))
     except OSError as error:
         raise CassetteError(f"cannot be written: {_reason(error)}", path=path) from error
+
+
+def _left_by(session: str, path: Path) -> bytes:
+    """What tells the file as it is from one that was changed since."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return b""
+    return _mark(session) + f" {status.st_ino} {status.st_size} {status.st_mtime_ns}".encode()
+
+
+def _mark(session: str) -> bytes:
+    return hashlib.sha256(session.encode()).hexdigest().encode()
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > MAX_SIZE:
+        raise CassetteError(
+            f"the file would have {size >> 20} MiB, and {MAX_SIZE >> 20} is the most that is read: record into several",
+            path=path,
+        )
 
 
 def _check_target(path: Path) -> None:
@@ -153,6 +199,23 @@ def _check_target(path: Path) -> None:
                 f"{other.name} differs from it in case only, and some file systems take the two for one: rename a test",
                 path=path,
             )
+
+
+def _append(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+    try:
+        size = os.fstat(descriptor).st_size
+        _check_size(path, size + len(data))
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        except BaseException:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -179,20 +242,23 @@ def _umask() -> int:
     return mask
 
 
+_ROOM: Final = 200
+"""Bytes that a lock has for the last change."""
+
+
 class _Lock:
-    """A locked file, and the few bytes of a session's name in it."""
+    """A locked file, and a few bytes in it about the last change."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def read(self) -> bytes:
         os.lseek(self._descriptor, 1, os.SEEK_SET)
-        return os.read(self._descriptor, 1000)
+        return os.read(self._descriptor, _ROOM).rstrip(b"\0")
 
     def write(self, data: bytes) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, b"\0" + data)
+        os.lseek(self._descriptor, 1, os.SEEK_SET)  # the first byte is what is locked
+        os.write(self._descriptor, data.ljust(_ROOM, b"\0"))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from portkey_client.types import ChatCompletionChunk, ChatCompletions
-from portkey_testing.cassettes import events
+from portkey_testing.cassettes import events, stream
 from portkey_testing.cassettes.exchange import Exchange, Tee
 from portkey_testing.cassettes.match import meaning_of
 from portkey_testing.cassettes.model import (
@@ -119,8 +119,8 @@ def payload(response: RecordedResponse) -> Any:
     if body is None:
         return None
     if isinstance(body, EventStream):
-        pieces = events.split(b"".join(data for _, data in events.unpack(body)))
-        found = ((events.chunk_of(piece), piece) for piece in pieces)
+        pieces = stream.split(b"".join(data for _, data in events.unpack(body)))
+        found = ((stream.chunk_of(piece), piece) for piece in pieces)
         return [piece.decode("utf-8", "replace") if chunk is None else chunk for chunk, piece in found]
     return body.value if isinstance(body, JsonBody) else body.content().decode("utf-8", "replace")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -37,8 +37,9 @@ def answer(
     body: type[Playback] = Playback,
 ) -> Answered:
     """The responder's answer to a request that arrived now, in the exception classes of `library`."""
-    slot = leave_clock(extensions, clock)
-    timeline = responder.respond(request, clock.time())
+    now = clock.time()
+    slot = leave_clock(extensions, clock, now)
+    timeline = responder.respond(request, now)
     return Answered(timeline, body(timeline, clock, request.timeouts, library, slot))
 
 
@@ -49,11 +50,11 @@ def _name(raw: bytes) -> str:
 
 
 def gateway_request(
-    method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
+    method: str, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
 ) -> GatewayRequest:
     """A request of an HTTP library as the gateway sees it."""
-    pairs = [(_name(name), value.decode("latin-1")) for name, value in headers]
-    merged = dict(pairs)
-    if len(merged) < len(pairs):
+    merged = {_name(name): value.decode("latin-1") for name, value in headers}
+    if len(merged) < len(headers):
+        pairs = [(_name(name), value.decode("latin-1")) for name, value in headers]
         merged = {name: ", ".join(value for named, value in pairs if named == name) for name in merged}
     return GatewayRequest(method, url, merged, body, Timeouts(**extensions.get("timeout", {})))

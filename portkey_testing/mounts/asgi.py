@@ -125,7 +125,7 @@ async def asked(scope: Scope, receive: Receive, send: Send, *, max_body: int = M
         # What is left of the body is not read, so the connection cannot be used again.
         await send_json(send, 413, _error(str(error), "too_large"), ((b"connection", b"close"),))
         return None
-    return None if body is None else gateway_request(scope["method"], _url(scope), scope["headers"], body, {})
+    return None if body is None else gateway_request(scope["method"], _url(scope), list(scope["headers"]), body, {})
 
 
 async def explain(failure: BaseException, send: Send) -> None:

@@ -142,7 +142,7 @@ def _decide(recording: Recording, request: Any, body: bytes, library: Any) -> An
     timeline = recording.answer(seen)
     if timeline is None:
         return _Live(recording, request, seen, library)
-    slot = leave_clock(request.extensions, recording.clock)
+    slot = leave_clock(request.extensions, recording.clock, recording.clock.time())
     playback = Playback(timeline, recording.clock, seen.timeouts, cast("ExceptionClasses", library), slot)
     return Answered(timeline, playback)
 

@@ -9,6 +9,7 @@ respx 0.23 and is patched here in the same place.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -141,6 +142,10 @@ def _patch(patches: Patches) -> None:
     _patch_transports(patches)
     if find_spec("httpcore2") is not None:
         _patch_httpcore2(patches)
+    if (aiohttp := sys.modules.get("aiohttp")) is not None:
+        from portkey_testing.mounts.aiohttp import patch
+
+        patch(patches, aiohttp, lambda: _IN_PLACE.latest)
 
 
 _IN_PLACE: Final = InPlace[Mount](_patch)

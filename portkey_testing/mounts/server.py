@@ -108,7 +108,10 @@ def serving(responder: Responder, *, host: str, port: int, time_scale: float) ->
 
     Raises:
         OSError: the port cannot be had; the message says which.
+        TypeError: the port is no number.
     """
+    if not isinstance(port, int):
+        raise TypeError(f"serve(port=...) takes a number, 0 for any free port, not {port!r}")
     clock = ScaledClock(time_scale)
     with running(lambda connections: GatewayApp(responder, clock, connections), host=host, port=port) as server:
         yield server

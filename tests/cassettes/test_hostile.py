@@ -511,13 +511,13 @@ def test_the_lock_of_windows_waits_for_its_turn(tmp_path: Path, monkeypatch: pyt
     def change(old: bytes | None, *, known: bool) -> bytes:
         return b"newer" if old else b"new"
 
-    of_windows.update(path, change)
+    of_windows.update(path, change, "session")
     answers.append(OSError(errno.EACCES, "not yours"))
 
     assert b"new" == path.read_bytes()
     assert [(0, 1, 1)] * 3 == asked
     with pytest.raises(CassetteError, match="not yours"):
-        of_windows.update(path, change)
+        of_windows.update(path, change, "session")
 
 
 def test_threads_of_one_recorder_lose_nothing(tmp_path: Path) -> None:

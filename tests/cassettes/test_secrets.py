@@ -135,6 +135,12 @@ _MORE = [
     _case(
         "slug in config", "virtual_key", headers={"x-portkey-config": json.dumps({"provider": f"@{S['virtual_key']}"})}
     ),
+    _case(
+        "broken config",
+        "mistral",
+        headers={"x-portkey-config": f'{{"api_key": "{S["mistral"]}", "retry": '},
+        answer=_says(S["mistral"]),
+    ),
     _case("slug in model", "virtual_key", body=question() | {"model": f"@{S['virtual_key']}/gpt-4o"}),
     _case(
         "camel case",
@@ -435,7 +441,7 @@ def test_a_dummy_key_spoils_no_text(tmp_path: Path, key: str) -> None:
 
 
 def test_what_is_no_secret_stays(tmp_path: Path) -> None:
-    """Counts of tokens, log probabilities, ids and schemas that speak of keys and tokens are left alone."""
+    """Counts, log probabilities, ids, names of people and schemas that speak of keys and tokens are left alone."""
     answer = {
         "id": "chatcmpl-9f8e7d6c5b4a39281706f5e4d3c2b1a0",
         "choices": [
@@ -456,7 +462,9 @@ def test_what_is_no_secret_stays(tmp_path: Path) -> None:
             },
         }
     ]
-    case = _case("plain", "mistral", body=question(tools=tools, max_tokens=5), answer=json.dumps(answer).encode())
+    others = {"metadata": {"env": "prod"}, "prediction": {"type": "content", "content": "Dear", "customer": "Ann"}}
+    body = question("@ann, is it raining?", tools=tools, max_tokens=5, **others)
+    case = _case("plain", "mistral", body=body, answer=json.dumps(answer).encode())
     path = _recorded(case, tmp_path / "x.yaml")
     replayed = content_of(Replay(path).respond(_live(case), 0))
 

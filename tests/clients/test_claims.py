@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from portkey_testing import FakeGateway, UnscriptedRequest, error, fault, text, tool_call
+from portkey_testing.replies import ReplyLike
 from tests.clients import in_node
 from tests.clients.conftest import Reached, sdks
 from tests.clients.in_node import NodeSdk
@@ -123,7 +124,7 @@ def test_two_tool_calls_in_one_stream(reached: Reached) -> None:
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_an_error_is_the_sdks_own(
-    reached: Reached, reply: object, config: dict[str, Any], kind: str, status: int, *, stream: bool
+    reached: Reached, reply: ReplyLike | None, config: dict[str, Any], kind: str, status: int, *, stream: bool
 ) -> None:
     """Each status becomes the class that applications catch, with the gateway's words in it."""
     if reply is not None:

@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 
 from portkey_client import PORTKEY_GATEWAY_URL, createHeaders
 from portkey_testing import FakeGateway, UnscriptedRequest, error, fault, text, tool_call
+from portkey_testing.replies import ReplyLike
 
 FALLBACK = {
     "strategy": {"mode": "fallback"},
@@ -121,7 +122,7 @@ def test_a_streamed_tool_call(portkey_fake: FakeGateway) -> None:
     ],
     ids=["rate limited", "overloaded", "key", "model"],
 )
-def test_an_error_is_the_sdks_own(portkey_fake: FakeGateway, reply: object, expected: type[openai.APIError]) -> None:
+def test_an_error_is_the_sdks_own(portkey_fake: FakeGateway, reply: ReplyLike, expected: type[openai.APIError]) -> None:
     """Each status becomes the class that applications catch."""
     portkey_fake.reply(reply)
 

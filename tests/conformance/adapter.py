@@ -177,6 +177,14 @@ def _attempts(calls: list[Call], upstreams: Upstreams, normaliser: Normaliser) -
     return noted
 
 
+def _read(body: Any) -> Any:
+    """A body as the loopback provider notes it: text that is no JSON is marked."""
+    if not isinstance(body, str):
+        return body
+    is_json, value = parse_json(body)
+    return value if is_json else {"<raw>": body[:500]} if body else None
+
+
 def _noted(attempt: Attempt, name: str, root: str, before: float | None, normaliser: Normaliser) -> dict[str, Any]:
     headers = {"accept": "*/*", **attempt.request.headers}
     kept = {n: v for n, v in sorted(headers.items()) if n in KEPT_HEADERS or n.startswith("x-")}
@@ -186,7 +194,7 @@ def _noted(attempt: Attempt, name: str, root: str, before: float | None, normali
         "path": attempt.request.url.removeprefix(root) or "/",
         "auth": headers.get("authorization") or headers.get("x-api-key"),
         "headers": {name: normaliser.text(value) for name, value in kept.items()},
-        "body": normaliser.value(attempt.request.body),
+        "body": normaliser.value(_read(attempt.request.body)),
     }
     if before is not None:
         row["gap"] = half_seconds(attempt.started - before)

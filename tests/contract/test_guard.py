@@ -99,7 +99,7 @@ def test_an_http_library_stays_on_this_machine(
         get(f"http://{host}/")
 
     assert __file__ in str(caught.value)
-    assert "through fake.serve()" in str(caught.value)
+    assert ("portkey_gateway_urls" if get is _with_aiohttp else "fake.serve()") in str(caught.value)
     assert [] == reached
     with pytest.raises(EscapedRequest):
         guarded.verify()
@@ -499,6 +499,22 @@ def test_everything_is_put_back(server: str) -> None:
     after = (socket.getaddrinfo, socket.socket.connect, socket.socket.connect_ex, http.client.HTTPConnection.putrequest)
     assert before == after
     assert [b"local"] == answers
+
+
+def test_a_recorder_in_the_place_of_connections_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the class that vcrpy puts there for a test, which has only some of the methods."""
+
+    class Recorder:
+        """Stands in for `http.client.HTTPConnection`."""
+
+        def putrequest(self) -> None:
+            """Records."""
+
+    recording = Recorder.putrequest
+    monkeypatch.setattr(http.client, "HTTPConnection", Recorder)
+
+    with FakeGateway().mounted():
+        assert recording is Recorder.putrequest
 
 
 def test_a_connection_in_a_thread_is_told_at_the_end(guarded: FakeGateway) -> None:

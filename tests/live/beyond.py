@@ -85,6 +85,9 @@ def answers() -> Iterator[Scenario]:
     )
     for provider, body, status, strict in product((*PROVIDERS, "anthropic"), bodies, (200, 400), (True, False)):
         yield _asked(_json(status, body), _target(provider, strict_open_ai_compliance=strict))
+    empty = {"choices": [{"message": {"content": "x", "tool_calls": [], "reasoning_details": []}}]}
+    for provider, body in product(PROVIDERS, (empty, [ERROR], 5)):
+        yield _asked(_json(200 if body is empty else 408, body), _target(provider))
 
 
 def streams() -> Iterator[Scenario]:
@@ -104,6 +107,7 @@ def streams() -> Iterator[Scenario]:
         ({"event": "message_start", "data": start}, {"event": "foo", "data": {}}),
         ({"data": start}, {"event": "message_delta", "data": {"type": "message_delta", "delta": {}, "usage": {}}}),
         ({"event": "error", "data": {"type": "error", "error": {"type": "overloaded_error"}}},),
+        ({"data": 5}, {"data": []}, {"data": "null"}, {"data": CHUNK}),
     )
     for provider, sent, strict in product((*PROVIDERS, "anthropic"), events, (True, False)):
         step = {"kind": "sse", "events": list(sent)}
@@ -233,6 +237,11 @@ def hooks() -> Iterator[Scenario]:
     for each in (*raw, {**spelt, **feedback}):
         yield _asked(None, _target(before_request_hooks=[each], after_request_hooks=[each]))
     yield _asked(None, _target(input_guardrails=[{**fails, "deny": True}]), path="/v1/messages")
+    changed = {"regexReplace": {"rule": "hello", "redactText": "***"}}
+    prefixed = [{"addPrefix": {"prefix": "P "}}]
+    for sequential, part in product((True, False), ("hello", [{"type": "text", "text": "hello"}], [{"type": "x"}])):
+        config = _target(input_guardrails=[{**changed, "sequential": sequential}], input_mutators=prefixed)
+        yield _asked(None, config, {**BODY, "messages": [{"role": "user", "content": part}]})
     for deny, provider, strict in product((True, False), ("openai", "groq", "anthropic"), (True, False)):
         step = {"kind": "anthropic_sse" if provider == "anthropic" else "openai_sse"}
         config = _target(provider, output_guardrails=[{**fails, "deny": deny}], strict_open_ai_compliance=strict)
@@ -257,14 +266,83 @@ def routes() -> Iterator[Scenario]:
         ("OPTIONS", "/v1/chat/completions", None),
         ("POST", "/v1/proxy/v1/x", {"a": 1}),
         ("POST", "/v1", {}),
+        ("POST", "/v1/audio/translations", {"a": 1}),
+        ("POST", "/v1/files", {"a": 1}),
+        ("HEAD", "/v1/files", None),
     )
     for (method, path, body), provider, status in product(paths, ("openai", "anthropic"), (200, 204, 400)):
         yield _asked(_json(status, ERROR), _target(provider), body, method=method, path=path)
 
 
+def schemas() -> Iterator[Scenario]:
+    """What a JSON Schema complains about, and in which order."""
+    text, number = {"type": "string"}, {"type": "integer"}
+    written: tuple[Any, ...] = (
+        {"type": "bad"},
+        {"type": ["bad", "object"], "required": ["a", "z"], "minProperties": 9, "maxProperties": 0},
+        {"properties": {"a": {**number, "minimum": 5, "multipleOf": 2}}, "additionalProperties": False},
+        {"properties": {"a": {"exclusiveMinimum": 1, "exclusiveMaximum": 1, "enum": [2]}, "b": {"const": {"x": 1}}}},
+        {"patternProperties": {"^[ab]": text}, "propertyNames": {"pattern": "^a"}},
+        {"anyOf": [text, {"required": ["q"]}], "not": {"required": ["a"]}},
+        {"allOf": [{"required": ["a"]}, {"required": ["q"]}], "oneOf": [{}, {"type": "object"}]},
+        {"if": {"required": ["a"]}, "then": {"required": ["q"]}, "dependentRequired": {"a": ["p"]}},
+        {"dependentSchemas": {"a": {"required": ["q"]}}, "properties": {"a": False}},
+        {"properties": {"l": {"prefixItems": [text], "items": text, "contains": text, "uniqueItems": True}}},
+        {"properties": {"l": {"minItems": 9, "maxItems": 1, "contains": number, "minContains": 4}}},
+        {"properties": {"b": {"$ref": "#/$defs/word"}}, "$defs": {"word": {"minLength": 9, "format": "email"}}},
+    )
+    body = {**BODY, "messages": [{"role": "user", "content": '```{"a": 1, "b": "word", "l": [1, 2, 2]}```'}]}
+    for schema, negated in product(written, (True, False)):
+        rail = {"jsonSchema": {"schema": schema, "not": negated}, "id": "g"}
+        yield _asked(None, _target(input_guardrails=[rail]), body)
+
+
+def interfaces() -> Iterator[Scenario]:
+    """Embeddings and completions of providers that do not pass them on as they are."""
+    vector = {"object": "embedding", "embedding": [0.5], "index": 0, "more": 1}
+    bodies: tuple[Any, ...] = (
+        {"object": "list", "data": [vector], "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1, "x": 1}},
+        {"id": "c", "choices": [{"text": "x", "finish_reason": "stop", "more": 1}], "usage": {"prompt_tokens": 1}},
+        {"log_id": "c", "completion": "x", "stop_reason": "max_tokens"},
+        {"error": {"message": "m", "type": "t"}},
+        {"message": "m", "type": "t"},
+    )
+    asked: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("/v1/embeddings", {"model": "e", "input": "x", "user": "u"}),
+        ("/v1/completions", {"prompt": ["x", "y"], "max_tokens": -1, "stop": None, "user": "u", "top_k": 1}),
+    )
+    providers = ("mistral-ai", "together-ai", "anthropic", "portkey")
+    for provider, (path, body), said, status in product(providers, asked, bodies, (200, 201, 400)):
+        yield _asked(_json(status, said), _target(provider), body, path=path)
+    old = '{"log_id": "c", "completion": "x", "stop_reason": "stop_sequence"}'
+    for events in (
+        [f"event: completion\r\ndata: {old}\r\n\r\n", "event: ping\r\ndata: {}\r\n\r\n", "data: [DONE]\r\n\r\n"],
+        [{"data": {"id": "c", "choices": [{"text": "x"}]}}, {"data": "[DONE]"}],
+    ):
+        for provider in ("anthropic", "together-ai"):
+            body = {"prompt": "x", "stream": True}
+            yield _asked({"kind": "sse", "events": events}, _target(provider), body, path="/v1/completions")
+
+
+def breaks() -> Iterator[Scenario]:
+    """Bodies that break off, and what retries and fallback make of that."""
+    for status, kind, stream in product(
+        (200, 204, 400, 408, 503), ("application/json", "text/plain", "text/event-stream"), (True, False)
+    ):
+        step = {"kind": "sse", "status": status, "content_type": kind, "events": [{"data": CHUNK}] * 2, "drop_after": 1}
+        sent = {**BODY, "stream": stream}
+        yield _asked(step, _target(), sent)
+        yield _asked(step, {"strategy": {"mode": "fallback"}, "targets": [_target(), _target("groq")]}, sent)
+    step = {"kind": "json", "status": 429, "body": ERROR}
+    yield _asked(step, _target(retry={"attempts": 1, "use_retry_after_header": True}))
+
+
 FAMILIES: Final[Mapping[str, Callable[[], Iterator[Scenario]]]] = {
     family.__name__: family
-    for family in (statuses, answers, streams, requests, conditions, configs, guardrails, hooks, routes)
+    for family in (
+        *(statuses, answers, streams, requests, conditions, configs, guardrails, hooks, routes),
+        *(schemas, interfaces, breaks),
+    )
 }
 
 

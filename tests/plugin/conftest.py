@@ -9,7 +9,7 @@ import pytest
 
 # Loaded once here: the runs within this process drop what they have loaded themselves, which takes time, and leaves the
 # packages with some modules that are loaded twice.
-MODULES = ("_recorded", "gateway", "mounts.respx", "mounts.transport")
+MODULES = ("_recorded", "gateway", "mounts.aiohttp", "mounts.respx", "mounts.transport")
 for module in ("httpcore2", "portkey_client", *(f"portkey_testing.{name}" for name in MODULES)):
     import_module(module)
 

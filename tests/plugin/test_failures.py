@@ -136,6 +136,21 @@ def test_a_group_that_holds_more_than_failures_of_the_fake_stays_as_it_is(run: R
     result.stdout.no_fnmatch_line("*what else went wrong*")
 
 
+def test_a_failure_that_was_taken_for_a_result_is_the_outcome(run: Run) -> None:
+    """A library that uses what it has gathered, as langchain does, falls over it; the test fails by the failure."""
+    result = run(
+        "async def first():\n"
+        "    results = await asyncio.gather(ask_async(), return_exceptions=True)\n"
+        "    return results[0].text\n\n"
+        "def test_it(portkey_fake):\n    asyncio.run(first())\n"
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["app.py:*: UnscriptedRequest", "FAILED test_app.py::test_it - *UnscriptedRequest*"])
+    result.stdout.no_fnmatch_line("*AttributeError*")
+    result.stdout.no_fnmatch_line("*what else went wrong*")
+
+
 def test_several_swallowed_failures_are_one_report(run: Run) -> None:
     """Each of them is in it, numbered."""
     result = run(

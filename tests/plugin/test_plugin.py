@@ -188,6 +188,28 @@ def test_another_fixture_may_use_the_fake(run: Run) -> None:
     result.assert_outcomes(passed=1, failed=1)
 
 
+def test_a_fake_is_not_scripted_after_its_test(run: Run) -> None:
+    """It would answer nobody: whoever kept it is told whose it was, and how several tests share one."""
+    result = run(
+        """
+KEPT = []
+
+def test_one(portkey_fake):
+    KEPT.extend([portkey_fake, portkey_fake.provider("openai")])
+
+def test_two(portkey_fake):
+    fake, handle = KEPT
+    for script in (fake.reply, fake.always, fake.gateway.reply, fake.when(message="Oslo").reply, handle.reply):
+        with pytest.raises(RuntimeError, match=r"test_app.py::test_one, which is over: .*FakeGateway\\(\\).mount"):
+            script("Sunny")
+    portkey_fake.reply("Sunny")
+    assert ask() == "Sunny"
+"""
+    )
+
+    result.assert_outcomes(passed=2)
+
+
 def test_a_fake_for_a_whole_module_can_be_mounted_around_the_fixture(run: Run) -> None:
     """A wider scope is a fixture of the user's; the innermost fake answers, and afterwards the outer one again."""
     result = run(

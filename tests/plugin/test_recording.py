@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from shutil import copytree
 
 import pytest
@@ -205,8 +206,31 @@ def test_recordings_of_workers_with_files_of_their_own_travel_home(
 
         result.assert_outcomes(passed=4)
 
-    assert ["Bergen", "Oslo", "Paris", "Rome"] == sorted(questions_of(pytester.path / "cassettes" / "shared.yaml"))
+    shared = pytester.path / "cassettes" / "shared.yaml"
+    assert ["Bergen", "Oslo", "Paris", "Rome"] == sorted(questions_of(shared))
+    assert 1 == shared.read_text().splitlines().count("...")
     assert [] == [file for folder in away for file in folder.rglob("*.yaml")]
+
+
+@pytest.mark.once
+def test_what_travels_home_and_cannot_be_written_fails_the_run(
+    run: Run, pytester: pytest.Pytester, gateway: TinyGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests of the worker pass, the run does not, and it says which file lacks what."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    pytester.makepyfile(test_app=HEAD + SHARED)
+    pytester.path.joinpath("conftest.py").write_text("")
+    away = pytester.path.parent / f"{pytester.path.name}-away"
+    copytree(pytester.path, away)
+    (pytester.path / "cassettes" / "shared.yaml").mkdir(parents=True)
+
+    result = pytester.runpytest_subprocess(
+        "--portkey-record=all", f"--portkey-gateway={gateway.url}", f"--tx=popen//chdir={away}", "--dist=load"
+    )
+
+    result.assert_outcomes(passed=4)
+    assert pytest.ExitCode.TESTS_FAILED == result.ret
+    result.stdout.fnmatch_lines(["*portkey: a recording was lost*", "*shared.yaml: *expected an ordinary file*"])
 
 
 @pytest.mark.parametrize(
@@ -254,7 +278,7 @@ def test_a_marker_that_leads_out_of_the_folder_is_refused(
 
 def test_without_a_run_nobody_knows_what_is_used(pytester: pytest.Pytester) -> None:
     """Asked for what no run has told, the command says what to do."""
-    pytester.mkdir("cassettes")
+    copytree(Path(__file__).parents[2] / "cassettes", pytester.path / "cassettes")
 
     result = CliRunner().invoke(portkey_testing, ["check", "--unused"])
 

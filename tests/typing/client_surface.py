@@ -25,7 +25,7 @@ from portkey_client import (
     Target,
     Timeout,
 )
-from portkey_client.types import MessageParam, ToolParam
+from portkey_client.types import MessageParam, TokenLogprob, ToolParam
 
 
 class Weather(BaseModel):
@@ -72,13 +72,19 @@ def structured(client: Portkey) -> Weather | None:
     """`parse` gives instances of the class, and so does a stream of events."""
     answer = client.chat.completions.parse(messages=messages, response_format=Weather)
     assert_type(answer, ParsedChatCompletion[Weather])
+    for call in answer.choices[0].message.tool_calls or []:
+        assert_type(call.function.parsed_arguments, Any)
+    assert_type(client.chat.completions.parse(messages=messages), ParsedChatCompletion[BaseModel])
     with client.chat.completions.stream(messages=messages, response_format=Weather) as stream:
         for event in stream:
             if event.type == "content.delta":
                 assert_type(event.delta, str)
             elif event.type == "content.done":
                 assert_type(event.parsed, Weather | None)
-        assert_type(stream.get_final_completion(), ParsedChatCompletion[Weather])
+            elif event.type == "logprobs.content.delta":
+                assert_type(event.snapshot, list[TokenLogprob])
+        assert_type(stream.current_completion_snapshot, ChatCompletions)
+        assert_type(stream.until_done().get_final_completion(), ParsedChatCompletion[Weather])
     with client.chat.completions.stream(messages=messages) as plain:
         plain.get_final_completion()
     return answer.choices[0].message.parsed
@@ -94,6 +100,7 @@ async def asynchronous(client: AsyncPortkey) -> None:
     async for stored in client.chat.completions.list_all(limit=2):
         assert_type(stored, ChatCompletions)
     async with client.chat.completions.stream(messages=messages, response_format=Weather) as events:
+        assert_type((await anext(events)).type == "chunk", bool)
         assert_type(await events.get_final_completion(), ParsedChatCompletion[Weather])
 
 
