@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from random import Random
@@ -27,29 +26,25 @@ from portkey_testing import (
     _validation,
     _validator,
 )
-from portkey_testing._dialects.base import Dialect, ProviderAnswer
+from portkey_testing._draws import Draws
 from portkey_testing._encode import compact
 from portkey_testing._guardrails import Finding, external_checks
 from portkey_testing._hosted import Account
 from portkey_testing._inbound import Inbound
-from portkey_testing._product import sticky_seconds, sticky_user
-from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Try, Walk, balanced, walk
-from portkey_testing._stored import Store
+from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Try, Walk, walk
+from portkey_testing._upstream import Upstream
 from portkey_testing._visit import Visit
-from portkey_testing.chaos import Chaos, Leg
+from portkey_testing.chaos import Chaos, strike
 from portkey_testing.failures import (
-    DishonestReply,
     NotSimulated,
     PortkeyTestFailure,
-    RefusedRequest,
     SeveralFailures,
-    UnscriptedRequest,
     UnusedReplies,
 )
 from portkey_testing.faults import wire_fault
-from portkey_testing.journal import Attempt, Call, Journal, UpstreamRequest, Wait
+from portkey_testing.journal import Attempt, Call, Journal, Wait
 from portkey_testing.matching import AttemptView, Scripts
-from portkey_testing.replies import Answer, Chunks, Completion, FaultReply, Pace, Reply, as_reply
+from portkey_testing.replies import FaultReply, Pace, Reply
 from portkey_testing.timeline import Cut, Ending, Frame, GatewayRequest, Timeline
 
 Edition = Literal["hosted", "open-source"]
@@ -60,13 +55,6 @@ EPOCH: Final = 1_767_225_600
 RULE_UNUSED: Final = "unused_replies"
 RULES: Final = _honesty.RULES | {RULE_UNUSED, _validation.RULE}
 """The rules a test may loosen by name."""
-
-
-_SAID: Final = (Answer, Completion, Chunks)
-"""Replies that are what a model says."""
-
-_INPUT_GUARDRAILS: Final = "x-portkey-default-input-guardrails"
-_OUTPUT_GUARDRAILS: Final = "x-portkey-default-output-guardrails"
 
 
 class Stamper:
@@ -99,13 +87,11 @@ class Engine:
         account: What the hosted edition keeps.
         journal: What happened.
         allowed: The rules that are loosened.
-        picks: Paths of targets that load balancing draws next.
         chaos: What strikes at random.
-        store: The completions that providers keep.
-        fakes_mounted: Says how many fakes are mounted at the moment.
+        draws: What load balancing chooses.
     """
 
-    def __init__(self, *, seed: int, edition: Edition) -> None:
+    def __init__(self, *, seed: int, edition: Edition, fakes_mounted: Callable[[], int]) -> None:
         self.edition = edition
         self.seed = seed
         self.providers = Scripts()
@@ -113,15 +99,19 @@ class Engine:
         self.account = Account()
         self.journal = Journal()
         self.allowed: set[str] = set()
-        self.picks: deque[str] = deque()
         self.chaos: list[Chaos] = []
-        self.store = Store()
-        self.fakes_mounted: Callable[[], int] = int
-        self._drawable: set[str] = set()
+        self.draws = Draws(Random(f"{seed}-draws"), self.account.stickiness if edition == "hosted" else None)
         self._failures: list[PortkeyTestFailure] = []
-        self._draws = Random(f"{seed}-draws")
         self._stamps = Stamper(Random(f"{seed}-pace"))
         self._lock = threading.RLock()
+        self._upstream = Upstream(
+            self.providers,
+            chaos=self.chaos,
+            allowed=self.allowed,
+            stamps=self._stamps,
+            fail=self.fail,
+            fakes_mounted=fakes_mounted,
+        )
 
     def respond(self, request: GatewayRequest, now: float) -> Timeline:
         """Answer one request.
@@ -144,22 +134,14 @@ class Engine:
         self._failures.append(failure)
 
     def keep(self, answer: object, params: Mapping[str, Any]) -> str:
-        """Put a completion into the store; returns its id.
+        """Put a completion into the providers' store; returns its id.
 
         Raises:
             TypeError: it is nothing that a model says.
             ValueError: it has no id.
         """
-        reply = as_reply(answer)
-        if not isinstance(reply, Answer | Completion | Chunks):
-            raise TypeError(f"only what a model says can be stored, not {reply}")
         with self._lock:
-            said = _provider.answer(reply, "openai", params, self._stamps)
-            _, completion = _provider.kept(said)
-            if "id" not in completion:
-                raise ValueError(f"a completion that is stored is asked for by its id, and this has none: {reply}")
-            self.store.put(completion, params)
-            return str(completion["id"])
+            return self._upstream.keep(answer, params)
 
     def leftovers(self) -> str | None:
         """The replies that were never used, for people; None if there are none."""
@@ -179,9 +161,10 @@ class Engine:
                 failures.append(UnusedReplies(leftovers))
                 for script in (*self.application, *self.providers):
                     script.queue.clear()
-            if self.picks and RULE_UNUSED not in self.allowed:
-                failures.append(UnusedReplies(_report.unused_picks(self.picks, sorted(self._drawable), RULE_UNUSED)))
-                self.picks.clear()
+            picks = self.draws.picks
+            if picks and RULE_UNUSED not in self.allowed:
+                failures.append(UnusedReplies(_report.unused_picks(picks, sorted(self.draws.drawable), RULE_UNUSED)))
+                picks.clear()
         if len(failures) == 1:
             raise failures[0]
         if failures:
@@ -223,7 +206,8 @@ class Engine:
         request = inbound.request
         context = _conditions.context_of(inbound.metadata, inbound.body, request.path)
         config = request.headers.get("x-portkey-config", "")
-        walking: Walk[_mapping.Reading] = walk(node, context, partial(self._draw, config, context))
+        draw = partial(self.draws.draw, config=config, context=context, now=now)
+        walking: Walk[_mapping.Reading] = walk(node, context, draw)
         visit: Visit | None = None
         landed: Landed[_mapping.Reading] | None
         try:
@@ -271,7 +255,7 @@ class Engine:
             target,
             inbound,
             route=call.route,
-            ask=self._provider_answer,
+            ask=self._upstream.answer,
             stamps=self._stamps,
             clockwork=self._clockwork,
             cache=self.account.cache if self.edition == "hosted" else None,
@@ -291,70 +275,8 @@ class Engine:
             )
         return Finding(verdict=self.account.verdicts[check_id])
 
-    def _provider_answer(
-        self, view: AttemptView, upstream: UpstreamRequest, dialect: Dialect
-    ) -> tuple[ProviderAnswer, object]:
-        """What the provider answers, and the reply that says so, or words for it."""
-        match = self.providers.find(view)
-        if match is None and (stored := self._stored(upstream, dialect)) is not None:
-            return stored, "stored completions"
-        if match is not None and dialect.speaks and (struck := self._strike("provider")) is not None:
-            return _provider.answer(struck, view.provider, view.params, self._stamps, dialect), f"chaos: {struck}"
-        said = None if match is None else match.said(view)
-        # What a model says needs a request the provider takes; an error or the provider's own bytes do not.
-        # Whoever answers at a host of its own may have other rules than the provider it speaks like.
-        checks = dialect.speaks and view.custom_host is None
-        if checks and (said is None or isinstance(said, _SAID)):
-            refused = _validation.refused(view.provider, upstream.body, escapes=_has_escapes(view.client_request))
-            if refused is not None:
-                if _validation.RULE not in self.allowed:
-                    self._failures.append(
-                        RefusedRequest(
-                            f"{_report.brief(view)}: the provider would have refused this request with "
-                            f"{refused.status}: {refused.explanation} The application got that refusal; "
-                            f"if the test means it, loosen the rule with fake.allow({_validation.RULE!r})."
-                        )
-                    )
-                return _provider.refusal(refused), f"refused: {refused.message}"
-        if match is None or said is None:
-            raise UnscriptedRequest(_report.unscripted(view, self.providers, fakes_mounted=self.fakes_mounted()))
-        match.use()
-        if isinstance(said, _SAID) and not dialect.speaks:
-            raise DishonestReply(
-                f"{said} is what a model says, and {upstream.method} {upstream.url} is no request to a model. "
-                "Script the provider's own answer, with native(...) or status(...)."
-            )
-        # Other requests to a model have other names for tools and formats.
-        if isinstance(said, _SAID) and view.client_request.path.endswith("/chat/completions"):
-            whole = not isinstance(said, Chunks)
-            _honesty.check(_provider.as_answer(said), view.params, self.allowed, whole=whole)
-        answer = _provider.answer(said, view.provider, view.params, self._stamps, dialect)
-        return self._kept(answer, said, view), said
-
-    def _strike(self, leg: Leg) -> Reply | None:
-        """What chance puts in place of an answer."""
-        if not self.chaos:
-            return None
-        return next((struck for chaos in self.chaos if chaos.leg == leg and (struck := chaos.strike())), None)
-
-    def _stored(self, upstream: UpstreamRequest, dialect: Dialect) -> ProviderAnswer | None:
-        """The answer to a request on stored completions."""
-        if dialect.speaks:
-            return None
-        return self.store.answer(upstream.method, upstream.url, upstream.body, self._stamps)
-
-    def _kept(self, answer: ProviderAnswer, said: Reply, view: AttemptView) -> ProviderAnswer:
-        """The answer, kept by the provider where the request asks for that."""
-        sound = isinstance(said, _SAID) and said.delivery.damage is None
-        whole = sound and not answer.fragile and answer.status == 200
-        if view.params.get("store") is not True or not whole or view.provider == "anthropic":
-            return answer
-        answer, completion = _provider.kept(answer)
-        self.store.put(completion, view.params)
-        return answer
-
     def _application_reply(self, request: GatewayRequest) -> Reply | None:
-        struck = self._strike("application")
+        struck = strike(self.chaos, "application")
         if struck is not None:
             return struck
         if not len(self.application) or not any(script.queue or script.standby for script in self.application):
@@ -389,22 +311,6 @@ class Engine:
         """The real gateway never answers here."""
         return self._played(call, Cut(0.0, "stall_before_headers"))
 
-    def _draw(self, config: str, context: Mapping[str, Any], group: _policy.Group) -> float:
-        drawable = [child.path for child in group.targets if child.weight > 0]
-        self._drawable.update(drawable)
-        forced = self.picks.popleft() if self.picks and self.picks[0] in drawable else None
-        user = sticky_user(group.sticky, context) if group.sticky and self.edition == "hosted" else None
-        if user is None:
-            return self._draws.random() if forced is None else _draw_for(group, forced)
-        place, now = f"{config} {group.path}", self._stamps.now
-        kept = self.account.stickiness.recall(place, user, now)
-        path = forced or (kept if kept in drawable else None)
-        drawn = self._draws.random() if path is None else _draw_for(group, path)
-        chosen = balanced(group, drawn)
-        if chosen is not None and chosen.path != kept:
-            self.account.stickiness.keep(place, user, chosen.path, now + sticky_seconds(group.sticky))
-        return drawn
-
     def _routing_headers(
         self, landed: Landed[_mapping.Reading], headers: Mapping[str, str]
     ) -> tuple[tuple[str, str], ...]:
@@ -437,7 +343,7 @@ class Engine:
             return Timeline(0, delay=delay, cut=answer, ended=ended)
         call.status = answer.status
         if answer.frames is None:
-            call.content = answer.body
+            call.content = bytes(answer.body)  # and not what it was written from, which the journal would keep
         typed = () if answer.content_type is None else (("content-type", answer.content_type),)
         passed = () if answer.exception else answer.headers
         call.answer_headers = (*typed, *passed, *headers)
@@ -448,17 +354,6 @@ class Engine:
         call.finish(ending)
         if isinstance(ending.error, PortkeyTestFailure):
             self._failures.append(ending.error)
-
-
-def _has_escapes(request: GatewayRequest) -> bool:
-    """Whether the JSON that a provider's request is made of may have characters written as escapes."""
-    headers = request.headers
-    return (
-        b"\\u" in request.body
-        or "\\u" in headers.get("x-portkey-config", "")
-        or _INPUT_GUARDRAILS in headers
-        or _OUTPUT_GUARDRAILS in headers
-    )
 
 
 def _note_cause(call: Call, cause: str) -> None:
@@ -476,24 +371,15 @@ def _nowhere(request: GatewayRequest) -> _mapping.GatewayAnswer:
     return _mapping.GatewayAnswer(404, body=compact({"message": "Not Found", "ok": False}).encode())
 
 
-def _draw_for(group: _policy.Group, path: str) -> float:
-    """The number that makes load balancing choose the target at `path`."""
-    total = sum(child.weight for child in group.targets)
-    before = 0.0
-    for child in group.targets:
-        if child.path == path:
-            return before / total
-        before += child.weight
-    raise ValueError(f"no target at {path}")
-
-
 def _noted(answer: _mapping.GatewayAnswer, call: Call) -> _mapping.GatewayAnswer:
     """The answer, with what is delivered of it written down."""
+    received: list[bytes] = []
+    call.received = received
 
     def frames() -> Iterator[Frame | Cut]:
         for step in answer.frames or ():
             if isinstance(step, Frame):
-                call.received.append(step.data)
+                received.append(step.data)
             yield step
 
     return answer if answer.frames is None else answer._replace(frames=frames())

@@ -163,7 +163,8 @@ def _shows(failure: PortkeyTestFailure, raised: BaseException) -> bool:
 
 def _told(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
     """What a report says of a failure of the fake: its text, below the frames that are not a library's."""
-    entries, shortened = [], None
+    entries: list[TracebackType] = []
+    shortened: TracebackType | None = None
     entry: TracebackType | None = excinfo.tb
     while entry is not None:
         entries.append(entry)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import astuple
 from hashlib import sha256
@@ -57,7 +57,7 @@ class Reporter:
 
 
 @contextmanager
-def cassette_played(request: pytest.FixtureRequest, fake: FakeGateway, marker: pytest.Mark) -> Iterator[None]:
+def cassette_played(request: pytest.FixtureRequest, fake: FakeGateway, marker: pytest.Mark) -> Generator[None]:
     """Replay or record the cassette of a test while it runs."""
     config, item = request.config, request.node
     path, max_age = _cassette(request, marker)
@@ -65,8 +65,8 @@ def cassette_played(request: pytest.FixtureRequest, fake: FakeGateway, marker: p
         config.pluginmanager.register(Reporter(), __name__)
     tells: dict[str, Any] = {"file": _from_root(config, path), "played": None}
     item.stash[_TELLS] = tells
-    options = {"cache": _cache(config), **request.getfixturevalue("portkey_cassette_settings")}
-    mode = config.getoption("--portkey-record")
+    options: dict[str, Any] = {"cache": _cache(config), **request.getfixturevalue("portkey_cassette_settings")}
+    mode = str(config.getoption("--portkey-record"))
     gateway = config.getoption("--portkey-gateway")
     explanation = None
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -62,7 +62,7 @@ class InPlace(Generic[T]):
         return len(self._members)
 
     @contextmanager
-    def entered(self, member: T) -> Iterator[None]:
+    def entered(self, member: T) -> Generator[None]:
         """Count `member` in until the block is left."""
         with self._lock:
             if not self._members:

@@ -86,6 +86,14 @@ class Chaos:
         )
 
 
+def strike(chaos: Iterable[Chaos], leg: Leg) -> Reply | None:
+    """What chance puts in place of an answer on that leg; None if it is spared."""
+    for each in chaos:
+        if each.leg == leg and (struck := each.strike()) is not None:
+            return struck
+    return None
+
+
 def make_chaos(*, rate: float, names: Iterable[str] | None, leg: str, seed: int, number: int = 1) -> Chaos:
     """Chaos as a test asks for it, see `Chaos`.
 

@@ -61,8 +61,7 @@ class FakeGateway:
         if not isinstance(seed, int):
             raise TypeError(f"seed is a whole number, which --portkey-seed can repeat, not {seed!r}")
         self.clock = VirtualClock()
-        self._engine = Engine(seed=seed, edition=edition)
-        self._engine.fakes_mounted = guards_on_watch  # each mount has one
+        self._engine = Engine(seed=seed, edition=edition, fakes_mounted=guards_on_watch)  # each mount has a guard
         self._recordings: list[CassetteGateway] = []
         self._gateway_urls = _base_urls(gateway_urls)
         self._allow_hosts = host_patterns(allow_hosts)
@@ -256,7 +255,7 @@ class FakeGateway:
         for target in targets:
             if not _TARGET_PATH.fullmatch(str(target)):
                 raise ValueError(f"pick() takes paths of targets such as 'config.targets[1]', not {target!r}")
-        self._engine.picks.extend(targets)
+        self._engine.draws.picks.extend(targets)
 
     def allow(self, *rules: str) -> None:
         """Loosen rules by name.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
@@ -132,7 +132,7 @@ _OPEN_FOR_RECORDING: Final = ContextVar("portkey_testing_open_for_recording", de
 
 
 @contextmanager
-def open_for_recording() -> Iterator[None]:
+def open_for_recording() -> Generator[None]:
     """Let everything pass that this task or thread does within the block."""
     token = _OPEN_FOR_RECORDING.set(True)
     try:

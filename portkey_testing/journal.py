@@ -233,7 +233,7 @@ class Call:
     closed_early: bool = False
     broke_off: bool = False
     answer_headers: Sequence[tuple[str, str]] = ()
-    received: list[bytes] = field(default_factory=list, repr=False)
+    received: Sequence[bytes] = field(default=(), repr=False)
     _response: Any = field(default=None, init=False, repr=False)
 
     @property

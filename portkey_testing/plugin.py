@@ -213,7 +213,8 @@ def _loaded(module: str) -> Any:
 
 
 def _pytest_is_new_enough() -> bool:
-    return getattr(pytest, "version_tuple", (0,)) >= (8, 2)
+    version: tuple[int | str, ...] = getattr(pytest, "version_tuple", (0,))
+    return version >= (8, 2)
 
 
 def _cassette_folder(config: pytest.Config) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from portkey_testing import FakeGateway, UnusedReplies, error, fault, native, status
+from portkey_testing._draws import Draws
 from portkey_testing._policy import Node, tree
 from portkey_testing._routing import Draw, Landed, Try, Walk, walk
 from tests.fake_support import SYNC, body
@@ -116,9 +118,7 @@ def test_ten_thousand_draws_match_the_weights() -> None:
     node = tree(
         {"strategy": {"mode": "loadbalance"}, "targets": [{**OPENAI, "weight": w} for w in weights.values()]}, {}
     )
-    fake = FakeGateway(seed=7, edition="open-source")
-    fake.always("hi")
-    draw = partial(fake._engine._draw, "", {})
+    draw = partial(Draws(Random(7), None).draw, config="", context={}, now=0.0)
 
     drawn = Counter(_first(node, draw) for _ in range(10_000))
 

@@ -68,6 +68,18 @@ def test_what_was_stored_can_be_retrieved(session: Session) -> None:
     )
 
 
+def test_what_a_model_always_says_is_no_answer_to_those_who_ask_the_store(session: Session) -> None:
+    """A script for the model stands by, and what was stored is still what comes back."""
+    session.fake.always("Sunny")
+    created = session.run(session.completions.create(model="gpt-4o", messages=USER, store=True))
+
+    retrieved = session.run(session.completions.retrieve(created.id))
+
+    assert created.id == retrieved.id
+    with pytest.raises(p.NotFoundError):
+        session.run(session.completions.retrieve("chatcmpl-unknown"))
+
+
 def test_what_was_not_stored_cannot(session: Session) -> None:
     """The provider's own 404."""
     session.fake.reply("Sunny")

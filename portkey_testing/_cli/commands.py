@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -321,7 +321,7 @@ def _with_progress(items: Sequence[T], doing: str) -> Iterator[T]:
 
 
 @contextmanager
-def _explained(gateway: str = "") -> Iterator[None]:
+def _explained(gateway: str = "") -> Generator[None]:
     """Say what went wrong in one line, and end with the status for it."""
     try:
         yield

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from portkey_testing.mounts.server import ScaledClock, Server, running
 @contextmanager
 def fake_running(
     *, scenario: Path | None, cassette: Path | None, host: str, port: int, time_scale: float
-) -> Iterator[Server]:
+) -> Generator[Server]:
     """The fake on a real port, with its back door.
 
     Raises:
@@ -50,7 +50,7 @@ def fake_running(
 
 
 @contextmanager
-def proxy_running(*, gateway: str, cassette: Path, mode: str, host: str, port: int) -> Iterator[Server]:
+def proxy_running(*, gateway: str, cassette: Path, mode: str, host: str, port: int) -> Generator[Server]:
     """A recording proxy on a real port; the recording is closed when the block is left.
 
     Raises:
@@ -63,7 +63,7 @@ def proxy_running(*, gateway: str, cassette: Path, mode: str, host: str, port: i
         recording = RecordingGateway(
             recorder,
             gateway=gateway,
-            claims=lambda *_: True,
+            claims=lambda _url, _headers: True,
             clock=ScaledClock(1.0),
             journal=journal,
             fail=failures.append,
@@ -93,11 +93,11 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _passing_on(process: subprocess.Popen[bytes]) -> Generator[None]:
     """Let the program decide what SIGTERM and Ctrl-C mean; Ctrl-C reaches it without our help."""
     before = {
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate()),
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda _number, _frame: None),
     }
     try:
         yield
@@ -107,10 +107,12 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], None]]:
+def stoppable() -> Generator[Callable[[], None]]:
     """Take SIGTERM and Ctrl-C within the block; the function it gives waits for one of them."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, lambda _number, _frame: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
+    }
 
     def wait_for_stop() -> None:
         while not stop.wait(0.2):  # a wait without end would hold back the signals on some systems

@@ -137,7 +137,7 @@ class Recorder:
         exists = os.path.lexists(self.path)
         self.replay: Replay | None = None
         if self.mode == "none" or (exists and self.mode in ("once", "new")):
-            options = {"rules": self._rules, "redactor": self._redactor, **(replay_options or {})}
+            options: dict[str, Any] = {"rules": self._rules, "redactor": self._redactor, **(replay_options or {})}
             self.replay = Replay(self.path, **options)
         self._lock = threading.Lock()
         self._open: set[Tee] = set()

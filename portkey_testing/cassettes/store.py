@@ -20,7 +20,7 @@ import stat
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -262,7 +262,7 @@ class _Lock:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[_Lock]:
+def _locked(path: Path) -> Generator[_Lock]:
     folder = _lock_folder()
     target = Path(os.path.realpath(path.parent)) / path.name.casefold()
     name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]

@@ -43,18 +43,25 @@ def answer(
     return Answered(timeline, body(timeline, clock, request.timeouts, library, slot))
 
 
+# The same headers come with every request, and the journal keeps them all.
+
+
 @lru_cache(maxsize=256)
 def _name(raw: bytes) -> str:
-    """The name of a header; there are not many."""
     return raw.decode("ascii").lower()
+
+
+@lru_cache(maxsize=256)
+def _value(raw: bytes) -> str:
+    return raw.decode("latin-1")
 
 
 def gateway_request(
     method: str, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
 ) -> GatewayRequest:
     """A request of an HTTP library as the gateway sees it."""
-    merged = {_name(name): value.decode("latin-1") for name, value in headers}
+    merged = {_name(name): _value(value) for name, value in headers}
     if len(merged) < len(headers):
-        pairs = [(_name(name), value.decode("latin-1")) for name, value in headers]
+        pairs = [(_name(name), _value(value)) for name, value in headers]
         merged = {name: ", ".join(value for named, value in pairs if named == name) for name in merged}
     return GatewayRequest(method, url, merged, body, Timeouts(**extensions.get("timeout", {})))

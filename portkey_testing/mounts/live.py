@@ -8,7 +8,7 @@ each piece of the answer is handed on as it comes.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
@@ -64,7 +64,7 @@ class Recording(Protocol):
         """The clock that what is replayed is played on."""
         ...
 
-    def claims(self, url: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    def claims(self, url: str, headers: Iterable[tuple[bytes, bytes]], /) -> bool:
         """Whether a request is the gateway's."""
         ...
 
@@ -170,7 +170,7 @@ class _Live:
         return self._watched(response)
 
     @contextmanager
-    def _sending(self) -> Iterator[None]:
+    def _sending(self) -> Generator[None]:
         try:
             yield
         except BaseException as error:

@@ -10,7 +10,7 @@ respx 0.23 and is patched here in the same place.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
@@ -108,7 +108,7 @@ class _Router:
 
 
 @contextmanager
-def mounted(mount: Mount) -> Iterator[None]:
+def mounted(mount: Mount) -> Generator[None]:
     """Answer the gateway's requests from every client of the process, until the block is left.
 
     The innermost mount answers.
