@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from types import TracebackType
@@ -52,7 +52,7 @@ class Block(AbstractContextManager[T], Generic[T]):
         return f"fake.{self._method}(...) does nothing by itself; write `with fake.{self._method}(...) as ...:`"
 
 
-def block(function: Callable[P, Iterator[T]]) -> Callable[P, Block[T]]:
+def block(function: Callable[P, Generator[T]]) -> Callable[P, Block[T]]:
     """Make a context manager of a method that yields once, as `contextlib.contextmanager` does."""
     managed = contextmanager(function)
 

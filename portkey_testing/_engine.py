@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from random import Random
 from typing import Any, Final, Literal
@@ -31,7 +31,7 @@ from portkey_testing._encode import compact
 from portkey_testing._guardrails import Finding, external_checks
 from portkey_testing._hosted import Account
 from portkey_testing._inbound import Inbound
-from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Try, Walk, walk
+from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Step, Try, walk
 from portkey_testing._upstream import Upstream
 from portkey_testing._visit import Visit
 from portkey_testing.chaos import Chaos, strike
@@ -92,7 +92,7 @@ class Engine:
     """
 
     def __init__(self, *, seed: int, edition: Edition, fakes_mounted: Callable[[], int]) -> None:
-        self.edition = edition
+        self.edition: Edition = edition
         self.seed = seed
         self.providers = Scripts()
         self.application = Scripts()
@@ -207,7 +207,7 @@ class Engine:
         context = _conditions.context_of(inbound.metadata, inbound.body, request.path)
         config = request.headers.get("x-portkey-config", "")
         draw = partial(self.draws.draw, config=config, context=context, now=now)
-        walking: Walk[_mapping.Reading] = walk(node, context, draw)
+        walking: Generator[Step, _mapping.Reading, Landed[_mapping.Reading] | None] = walk(node, context, draw)
         visit: Visit | None = None
         landed: Landed[_mapping.Reading] | None
         try:

@@ -24,12 +24,18 @@ _TIMEOUT_OF: Final = {"connect": "connect", "request": "write"}
 class ExceptionClasses(Protocol):
     """A module that has the exceptions of an HTTP library: httpx, httpx2, httpcore or httpcore2."""
 
-    ConnectError: type[Exception]
-    ConnectTimeout: type[Exception]
-    ReadError: type[Exception]
-    ReadTimeout: type[Exception]
-    RemoteProtocolError: type[Exception]
-    WriteTimeout: type[Exception]
+    @property
+    def ConnectError(self) -> type[Exception]: ...  # noqa: N802 - the libraries' name, as are those below
+    @property
+    def ConnectTimeout(self) -> type[Exception]: ...  # noqa: N802
+    @property
+    def ReadError(self) -> type[Exception]: ...  # noqa: N802
+    @property
+    def ReadTimeout(self) -> type[Exception]: ...  # noqa: N802
+    @property
+    def RemoteProtocolError(self) -> type[Exception]: ...  # noqa: N802
+    @property
+    def WriteTimeout(self) -> type[Exception]: ...  # noqa: N802
 
 
 class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from portkey_testing._dialects.base import CHAT, PROXY
@@ -81,6 +82,7 @@ _PATTERNS: Final = tuple(
 _FINE_TUNING = re.compile(r"fine_tuning/jobs(/[^/]+){0,2}")
 
 
+@lru_cache(maxsize=128)
 def route_of(method: str, path: str) -> Route | None:
     """The route of a request below `/v1/`; None where the gateway knows none."""
     if method == "HEAD":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -391,14 +391,14 @@ class FakeGateway:
         return responder.respond(request, now)
 
     @block
-    def mount(self) -> Iterator[FakeGateway]:
+    def mount(self) -> Generator[FakeGateway]:
         """Answer all clients of httpx, httpx2 and aiohttp in the process, and verify after a block that went well."""
         with self.mounted():
             yield self
         self.verify()
 
     @contextmanager
-    def mounted(self) -> Iterator[None]:
+    def mounted(self) -> Generator[None]:
         """The same without verifying, for those who verify at another time."""
         from portkey_testing.mounts import respx
 
@@ -414,7 +414,7 @@ class FakeGateway:
         return FakeTransport(self, self.clock)
 
     @block
-    def serve(self, *, host: str = "127.0.0.1", port: int = 0, time_scale: float = 1.0) -> Iterator[Server]:
+    def serve(self, *, host: str = "127.0.0.1", port: int = 0, time_scale: float = 1.0) -> Generator[Server]:
         """Serve on a real port, in real time, and verify at the end of a block that went well.
 
         Args:
@@ -439,7 +439,7 @@ class FakeGateway:
         rules: MatchRules | None = None,
         redactor: Redactor | None = None,
         cache: Path | None = None,
-    ) -> Iterator[Replay]:
+    ) -> Generator[Replay]:
         """Answer from a recorded cassette in place of the scripts.
 
         A request the cassette has no answer to, and an interaction that was not asked for by the end of a block that
@@ -474,7 +474,7 @@ class FakeGateway:
         cache: Path | None = None,
         session: str | None = None,
         away: bool = False,
-    ) -> Iterator[Recorder]:
+    ) -> Generator[Recorder]:
         """Record a cassette: send the requests of httpx and httpx2 on to the real gateway, and keep what comes back.
 
         Args:
@@ -521,7 +521,7 @@ class FakeGateway:
                 yield recorder
 
     @contextmanager
-    def _answering(self, recording: CassetteGateway) -> Iterator[None]:
+    def _answering(self, recording: CassetteGateway) -> Generator[None]:
         """Let a cassette answer until the block is left, and verify it if that went well."""
         self._recordings.append(recording)
         try:

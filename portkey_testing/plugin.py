@@ -213,8 +213,7 @@ def _loaded(module: str) -> Any:
 
 
 def _pytest_is_new_enough() -> bool:
-    version: tuple[int | str, ...] = getattr(pytest, "version_tuple", (0,))
-    return version >= (8, 2)
+    return hasattr(pytest, "version_tuple") and pytest.version_tuple >= (8, 2)
 
 
 def _cassette_folder(config: pytest.Config) -> Path:

@@ -76,8 +76,8 @@ def replies(
 ) -> st.SearchStrategy[Reply]:
     """Answers, slow answers, answers that break off, and failures."""
     whole = streamed_answers(tools) if stream else answers(tools)
-    slow = st.builds(lambda answer, seconds: answer.delayed(seconds), whole, st.sampled_from([0.5, 5.0]))
-    broken = st.builds(lambda answer, chunks: answer.cut(chunks=chunks), whole, st.integers(0, 5))
+    slow = st.builds(Answer.delayed, whole, st.sampled_from([0.5, 5.0]))
+    broken = st.builds(_broken, whole, st.integers(0, 5))
     return st.one_of(whole, slow, broken, failing(leg, stream=stream))
 
 
@@ -93,6 +93,10 @@ def _joined(parts: list[Answer]) -> Answer:
     for part in more:
         first += part
     return first
+
+
+def _broken(answer: Answer, chunks: int) -> Answer:
+    return answer.cut(chunks=chunks)
 
 
 def _paced(answer: Answer, pace: Pace) -> Answer:

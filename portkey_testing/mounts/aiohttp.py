@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from http.client import responses
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import httptools
 import httpx
@@ -21,7 +21,7 @@ from portkey_testing._playback import ExceptionClasses
 from portkey_testing.mounts._exchange import Answered, answer, gateway_request
 from portkey_testing.timeline import GatewayRequest, Responder
 
-_HTTPX: Final = cast("ExceptionClasses", httpx)
+_HTTPX: Final[ExceptionClasses] = httpx
 """Whose exceptions stand for faults until they are told to aiohttp."""
 
 _BODILESS: Final = frozenset({204, 304})

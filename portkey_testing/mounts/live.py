@@ -13,13 +13,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from portkey_client._clock import Clock, leave_clock
 from portkey_testing import guard
 from portkey_testing._patching import InPlace, Patches
-from portkey_testing._playback import ExceptionClasses, Playback
+from portkey_testing._playback import Playback
 from portkey_testing.mounts._exchange import Answered, gateway_request
 from portkey_testing.timeline import GatewayRequest, Timeline
 
@@ -143,7 +143,7 @@ def _decide(recording: Recording, request: Any, body: bytes, library: Any) -> An
     if timeline is None:
         return _Live(recording, request, seen, library)
     slot = leave_clock(request.extensions, recording.clock, recording.clock.time())
-    playback = Playback(timeline, recording.clock, seen.timeouts, cast("ExceptionClasses", library), slot)
+    playback = Playback(timeline, recording.clock, seen.timeouts, library, slot)
     return Answered(timeline, playback)
 
 

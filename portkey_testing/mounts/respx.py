@@ -36,7 +36,6 @@ GATEWAY_URLS: Final = ("https://api.portkey.ai/v1", "http://localhost:8787/v1", 
 """Where the client sends requests by default: the hosted gateway, and a gateway on this machine."""
 
 _PREFIX = b"x-portkey-"
-_HTTPX: Final = cast("ExceptionClasses", httpx)
 
 
 class Mount:
@@ -80,10 +79,10 @@ class Mount:
 class _Router:
     """One mount in one of respx's mockers."""
 
-    def __init__(self, mount: Mount, mocker: type[Mocker], library: object) -> None:
+    def __init__(self, mount: Mount, mocker: type[Mocker], library: ExceptionClasses) -> None:
         self._mount = mount
         self._mocker = mocker
-        self._library = cast("ExceptionClasses", library)
+        self._library = library
 
     def handler(self, request: httpx.Request) -> httpx.Response:
         answered = self._answer(request, request.read())
@@ -182,7 +181,7 @@ def _patch_transports(patches: Patches) -> None:
         if mount is None or not mount.takes(url, headers):
             return send(transport, request)
         seen = gateway_request(request.method, url, headers, request.read(), request.extensions)
-        answered = answer(mount.responder, mount.clock, seen, request.extensions, _HTTPX)
+        answered = answer(mount.responder, mount.clock, seen, request.extensions, httpx)
         answered.playback.start()
         return _response(answered)
 
@@ -191,7 +190,7 @@ def _patch_transports(patches: Patches) -> None:
         if mount is None or not mount.takes(url, headers):
             return await asend(transport, request)
         seen = gateway_request(request.method, url, headers, await request.aread(), request.extensions)
-        answered = answer(mount.responder, mount.clock, seen, request.extensions, _HTTPX)
+        answered = answer(mount.responder, mount.clock, seen, request.extensions, httpx)
         await answered.playback.astart()
         return _response(answered)
 
@@ -209,7 +208,6 @@ def _is_untouched(owner: Any, method: object) -> bool:
 def _patch_httpcore2(patches: Patches) -> None:
     import httpcore2
 
-    library = cast("ExceptionClasses", httpcore2)
     sync_pool, async_pool = httpcore2.ConnectionPool, httpcore2.AsyncConnectionPool
     send, asend = sync_pool.handle_request, async_pool.handle_async_request
 
@@ -217,7 +215,7 @@ def _patch_httpcore2(patches: Patches) -> None:
         mount, url = _IN_PLACE.latest, _url(request)
         if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return send(pool, request)
-        answered = _answered(mount, request, url, b"".join(request.stream), library)
+        answered = _answered(mount, request, url, b"".join(request.stream), httpcore2)
         answered.playback.start()
         return httpcore2.Response(answered.timeline.status, headers=answered.headers, content=answered.playback)
 
@@ -226,7 +224,7 @@ def _patch_httpcore2(patches: Patches) -> None:
         if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return await asend(pool, request)
         body = b"".join([part async for part in request.stream])
-        answered = _answered(mount, request, url, body, library)
+        answered = _answered(mount, request, url, body, httpcore2)
         await answered.playback.astart()
         return httpcore2.Response(answered.timeline.status, headers=answered.headers, content=answered.playback)
 

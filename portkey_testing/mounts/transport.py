@@ -9,7 +9,7 @@ from typing import Any, cast
 import httpx
 
 from portkey_client._clock import Clock
-from portkey_testing._playback import ExceptionClasses, Playback
+from portkey_testing._playback import Playback
 from portkey_testing.mounts._exchange import Answered, answer, gateway_request
 from portkey_testing.timeline import GatewayRequest, Responder
 
@@ -38,7 +38,7 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             self._clock,
             as_gateway_request(request, body),
             request.extensions,
-            cast("ExceptionClasses", library),
+            library,
             body=_playback_for(library),
         )
 
