@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from threading import Lock
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -34,10 +39,55 @@ class Patches:
         setattr(owner, name, function)
         self._undo.append(undo)
 
+    def when_imported(self, name: str, patch: Callable[[Any], None]) -> None:
+        """Hand a module to `patch`: now if it is there, else as soon as it is imported, should that ever happen."""
+        module = sys.modules.get(name)
+        if module is not None:
+            patch(module)
+            return
+        awaiting = _Awaiting(name, patch)
+        sys.meta_path.insert(0, awaiting)
+        self._undo.append(awaiting.give_up)
+
     def undo(self) -> None:
         """Put everything back, the latest first."""
         while self._undo:
             self._undo.pop()()
+
+
+class _Awaiting(MetaPathFinder):
+    """Waits for a module to be imported, which the others do: it only has the last word on what comes of that.
+
+    Args:
+        name: Name of the module.
+        patch: Is handed the module when it has run.
+    """
+
+    def __init__(self, name: str, patch: Callable[[Any], None]) -> None:
+        self._name = name
+        self._patch = patch
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        self.give_up()  # or it would find itself
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                self._patch(module)
+
+            vars(spec.loader)["exec_module"] = exec_module
+        return spec
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
 
 
 class InPlace(Generic[T]):

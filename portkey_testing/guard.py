@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -167,10 +166,8 @@ def _patch(patches: Patches) -> None:
     patches.replace(socket, "getaddrinfo", names.getaddrinfo)
     for name in ("connect", "connect_ex"):
         patches.replace(socket.socket, name, _connecting(getattr(socket.socket, name), names))
-    if (http_client := sys.modules.get("http.client")) is not None:
-        _patch_http_client(patches, http_client)
-    if (aiohttp := sys.modules.get("aiohttp")) is not None:
-        _patch_aiohttp(patches, aiohttp)
+    patches.when_imported("http.client", partial(_patch_http_client, patches))
+    patches.when_imported("aiohttp", partial(_patch_aiohttp, patches))
 
 
 class _Names:

@@ -9,10 +9,9 @@ respx 0.23 and is patched here in the same place.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from types import FunctionType
 from typing import Any, Final, cast
@@ -100,6 +99,7 @@ class _Router:
         if others and not mount.claims(url, headers):
             raise AllMockedAssertionError(f"{request!r} is not the gateway's")
         if mount.is_foreign(request.method, url, headers):
+            # A Route by its type, which there is none of here; respx does not read it.
             raise PassThrough(f"{request!r} is not the gateway's", request=request, origin=cast("Any", self))
         return answer(
             mount.responder, mount.clock, as_gateway_request(request, body), request.extensions, self._library
@@ -113,27 +113,24 @@ def mounted(mount: Mount) -> Generator[None]:
     The innermost mount answers.
     """
     core, client = _Router(mount, HTTPCoreMocker, httpcore), _Router(mount, HTTPXMocker, httpx)
-    _insert(HTTPCoreMocker, core)
+    _routers(HTTPCoreMocker).insert(0, core)
     # Not started: it only has to be there if the user's own router works at that level.
-    _insert(HTTPXMocker, client)
+    _routers(HTTPXMocker).insert(0, client)
     HTTPCoreMocker.start()
     try:
         with _IN_PLACE.entered(mount):
             yield
     finally:
         # A mocker that has routers does not stop, so a user's that ended before ours could not: each is stopped here.
-        _remove(HTTPXMocker, client)
+        _routers(HTTPXMocker).remove(client)
         HTTPXMocker.stop()
-        _remove(HTTPCoreMocker, core)
+        _routers(HTTPCoreMocker).remove(core)
         HTTPCoreMocker.stop()
 
 
-def _insert(mocker: type[Mocker], router: _Router) -> None:
-    cast("list[Any]", mocker.routers).insert(0, router)
-
-
-def _remove(mocker: type[Mocker], router: _Router) -> None:
-    cast("list[Any]", mocker.routers).remove(router)
+def _routers(mocker: type[Mocker]) -> list[Any]:
+    """Whom respx asks, in this order. It calls their `handler` or `async_handler` only, so that ours is no `Router`."""
+    return mocker.routers
 
 
 def _patch(patches: Patches) -> None:
@@ -141,10 +138,13 @@ def _patch(patches: Patches) -> None:
     _patch_transports(patches)
     if find_spec("httpcore2") is not None:
         _patch_httpcore2(patches)
-    if (aiohttp := sys.modules.get("aiohttp")) is not None:
-        from portkey_testing.mounts.aiohttp import patch
+    patches.when_imported("aiohttp", partial(_patch_aiohttp, patches))
 
-        patch(patches, aiohttp, lambda: _IN_PLACE.latest)
+
+def _patch_aiohttp(patches: Patches, aiohttp: Any) -> None:
+    from portkey_testing.mounts.aiohttp import patch
+
+    patch(patches, aiohttp, lambda: _IN_PLACE.latest)
 
 
 _IN_PLACE: Final = InPlace[Mount](_patch)

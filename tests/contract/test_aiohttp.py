@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
@@ -241,6 +244,39 @@ def test_other_requests_go_their_way(fake: FakeGateway, server: str) -> None:
 async def _get(url: str) -> int:
     async with aiohttp.ClientSession() as client, client.get(url) as response:
         return response.status
+
+
+def test_a_late_import_is_answered_too(tmp_path: Path) -> None:
+    """A test, or what it calls, may import its SDK when it needs it. Once the mount ends nobody waits for that."""
+    script = tmp_path / "late.py"
+    script.write_text(
+        f"""
+import asyncio, sys
+from portkey_testing import EscapedRequest, FakeGateway
+
+async def status(url):
+    import aiohttp
+    async with aiohttp.ClientSession(headers={HEADERS!r}) as client, client.post(url, json={chat()!r}) as response:
+        return response.status
+
+before = list(sys.meta_path)
+with FakeGateway().mounted():
+    assert before != sys.meta_path
+assert before == sys.meta_path
+fake = FakeGateway()
+fake.reply("hi")
+with fake.mounted():
+    assert "aiohttp" not in sys.modules
+    print(asyncio.run(status({URL!r})))
+    connect = sys.modules["aiohttp"].TCPConnector.connect
+assert before == sys.meta_path
+assert connect is not sys.modules["aiohttp"].TCPConnector.connect
+"""
+    )
+
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+
+    assert ("200\n", "") == (result.stdout, result.stderr)
 
 
 def test_nothing_is_left_when_the_mount_ends() -> None:
