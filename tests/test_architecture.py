@@ -101,7 +101,10 @@ RULES: Final = (
     ),
     Rule(
         "what answers knows neither how it is reached nor recordings",
-        of=tuple(f"portkey_testing.{name}" for name in ("_engine", "_routing", "_policy", "_mapping", "_dialects")),
+        of=tuple(
+            f"portkey_testing.{name}"
+            for name in ("_engine", "_upstream", "_visit", "_draws", "_routing", "_policy", "_mapping", "_dialects")
+        ),
         may_not=(
             "portkey_testing._playback",
             "portkey_testing.cassettes",
