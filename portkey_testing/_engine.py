@@ -52,6 +52,9 @@ Edition = Literal["hosted", "open-source"]
 EPOCH: Final = 1_767_225_600
 """Second 0 of the fake's calendar: 2026-01-01, so that `created` is the same in every run."""
 
+MAX_HEAD: Final = 16 * 2**10 - 1
+"""Bytes of a request's head that the open-source gateway takes, whose server has Node's default `maxHeaderSize`."""
+
 RULE_UNUSED: Final = "unused_replies"
 RULES: Final = _honesty.RULES | {RULE_UNUSED, _validation.RULE}
 """The rules a test may loosen by name."""
@@ -175,6 +178,8 @@ class Engine:
         scripted = self._application_reply(request)
         if scripted is not None:
             return self._played(call, *self._unrouted(scripted, call))
+        if self.edition == "open-source" and _head_size(request) > MAX_HEAD:
+            return self._played(call, _mapping.GatewayAnswer(431, None, (("connection", "close"),)))
         route = _routes.route_of(request.method, request.path)
         if route is None:
             return self._played(call, _nowhere(request))
@@ -364,10 +369,17 @@ def _note_cause(call: Call, cause: str) -> None:
             return
 
 
+def _head_size(request: GatewayRequest) -> int:
+    """Bytes of a request's head as Node counts them: its target, and the names and values of its headers."""
+    target = request.url.partition("//")[2].partition("/")[2]  # but for its first slash
+    return 1 + len("".join((target, *request.headers, *request.headers.values())))
+
+
 def _nowhere(request: GatewayRequest) -> _mapping.GatewayAnswer:
     """Paths the gateway has no route for."""
-    if request.path == "/" and request.method == "GET":
-        return _mapping.GatewayAnswer(200, _mapping.PLAIN, body=b"AI Gateway says hey!")
+    if request.path == "/" and request.method in ("GET", "HEAD"):
+        said = b"AI Gateway says hey!" if request.method == "GET" else b""
+        return _mapping.GatewayAnswer(200, _mapping.PLAIN, body=said)
     return _mapping.GatewayAnswer(404, body=compact({"message": "Not Found", "ok": False}).encode())
 
 

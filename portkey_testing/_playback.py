@@ -4,6 +4,8 @@ It knows the clock, not who made the timeline. A wait that would outlast the cli
 a cut becomes the exception a socket would give, in the classes of the library that the client uses.
 """
 
+# ruff: noqa: N802 - the exceptions are called what the libraries call them
+
 from __future__ import annotations
 
 import math
@@ -22,20 +24,23 @@ _TIMEOUT_OF: Final = {"connect": "connect", "request": "write"}
 
 
 class ExceptionClasses(Protocol):
-    """A module that has the exceptions of an HTTP library: httpx, httpx2, httpcore or httpcore2."""
+    """A module that has the exceptions of an HTTP library: httpx, httpx2, httpcore or httpcore2.
+
+    They are properties, since what could be assigned to would have to be `Exception` itself, and none below it.
+    """
 
     @property
-    def ConnectError(self) -> type[Exception]: ...  # noqa: N802 - the libraries' name, as are those below
+    def ConnectError(self) -> type[Exception]: ...
     @property
-    def ConnectTimeout(self) -> type[Exception]: ...  # noqa: N802
+    def ConnectTimeout(self) -> type[Exception]: ...
     @property
-    def ReadError(self) -> type[Exception]: ...  # noqa: N802
+    def ReadError(self) -> type[Exception]: ...
     @property
-    def ReadTimeout(self) -> type[Exception]: ...  # noqa: N802
+    def ReadTimeout(self) -> type[Exception]: ...
     @property
-    def RemoteProtocolError(self) -> type[Exception]: ...  # noqa: N802
+    def RemoteProtocolError(self) -> type[Exception]: ...
     @property
-    def WriteTimeout(self) -> type[Exception]: ...  # noqa: N802
+    def WriteTimeout(self) -> type[Exception]: ...
 
 
 class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):

@@ -145,7 +145,8 @@ class SyncSide:
 
     def client(self, gateway: Gateway, **options: Any) -> Portkey:
         http = httpx.Client(transport=httpx.MockTransport(gateway))
-        return Portkey(**{"api_key": "PK", "base_url": URL, "http_client": http, **options})
+        given: dict[str, Any] = {"api_key": "PK", "base_url": URL, "http_client": http, **options}
+        return Portkey(**given)
 
     def create(self, client: Any, **params: Any) -> ChatCompletions:
         answer = client.chat.completions.create(**{"messages": MESSAGES, **params})
@@ -169,7 +170,8 @@ class AsyncSide:
 
     def client(self, gateway: Gateway, **options: Any) -> AsyncPortkey:
         http = httpx.AsyncClient(transport=httpx.MockTransport(gateway))
-        return AsyncPortkey(**{"api_key": "PK", "base_url": URL, "http_client": http, **options})
+        given: dict[str, Any] = {"api_key": "PK", "base_url": URL, "http_client": http, **options}
+        return AsyncPortkey(**given)
 
     def create(self, client: Any, **params: Any) -> ChatCompletions:
         answer = asyncio.run(client.chat.completions.create(**{"messages": MESSAGES, **params}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -41,7 +41,7 @@ class TinyGateway:
 
 
 @contextmanager
-def tiny_gateway() -> Iterator[TinyGateway]:
+def tiny_gateway() -> Generator[TinyGateway]:
     """One that runs until the block is left."""
     gateway = TinyGateway()
 

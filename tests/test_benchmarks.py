@@ -61,5 +61,5 @@ def test_the_clients_rows_run(row: str) -> None:
     for name in (client.rows()[row].floor, "ours"):
         sample = contenders[name]()
 
-        assert not isinstance(sample, float)
+        assert callable(sample)
         assert sample() > 0

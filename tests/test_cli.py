@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +60,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 @contextmanager
-def serving(*arguments: str | Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serving(*arguments: str | Path) -> Generator[tuple[str, subprocess.Popen[str]]]:
     """`serve` as a process, and the base URL it announces; it is stopped as a script would stop it."""
     with subprocess.Popen(
         [*COMMAND, "serve", *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True

@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def test_silence_without_a_timeout_fails_the_test(name: str, phase: str) -> None
 
 
 @contextmanager
-def server(behave: Callable[[socket.socket], None]) -> Iterator[str]:
+def server(behave: Callable[[socket.socket], None]) -> Generator[str]:
     """A server on this machine that treats its connections badly."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 

@@ -67,9 +67,9 @@ OSLO: dict[str, Any] = {"place": {"city": "Oslo", "country": "Norway"}, "degrees
 def parse(side: Side, reply: Any, **params: Any) -> Any:
     """The answer of `parse`, and the gateway that gave it."""
     gateway = Gateway(reply)
-    client = side.client(gateway)
-    call: Any = lambda: client.chat.completions.parse(messages=MESSAGES, response_format=Weather, **params)  # noqa: E731
-    return side.run(call), gateway
+    client: Any = side.client(gateway)
+    answer = side.run(lambda: client.chat.completions.parse(messages=MESSAGES, response_format=Weather, **params))
+    return answer, gateway
 
 
 @sides
@@ -139,10 +139,9 @@ def test_a_schema_has_a_name_that_openai_takes() -> None:
 def test_without_a_class_nothing_is_parsed(side: Side, given: dict[str, Any]) -> None:
     """A format that is no class goes out as it is, also none."""
     gateway = Gateway(completion("{}"))
-    client = side.client(gateway)
-    call: Any = lambda: client.chat.completions.parse(messages=MESSAGES, **given)  # noqa: E731
+    client: Any = side.client(gateway)
 
-    answer: Any = side.run(call)
+    answer: Any = side.run(lambda: client.chat.completions.parse(messages=MESSAGES, **given))
 
     assert given.get("response_format") == gateway.sent.get("response_format")
     assert ("{}", None) == (answer.choices[0].message.content, answer.choices[0].message.parsed)
@@ -191,13 +190,12 @@ def test_a_text_that_is_no_instance_is_an_error(side: Side) -> None:
 def test_only_a_model_class_can_be_parsed(side: Side, kind: Any) -> None:
     """The error names the parameter; nothing is sent."""
     gateway = Gateway()
-    client = side.client(gateway)
-    call: Any = lambda: client.chat.completions.parse(messages=MESSAGES, response_format=kind)  # noqa: E731
+    client: Any = side.client(gateway)
 
     with pytest.raises(
         p.InvalidRequestError, match=r"response_format= (must be a pydantic model class|Call has no JSON schema)"
     ):
-        side.run(call)
+        side.run(lambda: client.chat.completions.parse(messages=MESSAGES, response_format=kind))
     assert [] == gateway.requests
 
 

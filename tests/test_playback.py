@@ -41,7 +41,7 @@ class Played:
         self.error: BaseException | None = None
         clock = VirtualClock()
         timeline = Timeline(200, delay=delay, frames=frames, cut=cut, ended=self.endings.append)
-        playback = Playback(timeline, clock, timeouts, httpx)  # type: ignore[arg-type]  # a module is its protocol
+        playback = Playback(timeline, clock, timeouts, httpx)
         try:
             if backend is None:
                 self._sync(playback, take)

@@ -408,7 +408,7 @@ def test_a_native_answer_is_the_providers_own() -> None:
 def test_an_answer_that_was_once_real(stream: bool, provider: str) -> None:  # noqa: FBT001  # a table's column
     """A recording, plain or streamed, serves both kinds of request, at any provider."""
     model: dict[str, Any] = {"model": "claude-sonnet-4-5", "max_tokens": 5} if provider == "anthropic" else {}
-    fields = {"stream": stream, "tools": TOOLS, **model}
+    fields: dict[str, Any] = {"stream": stream, "tools": TOOLS, **model}
 
     plain = asked(recorded(CASSETTES / "plain.yaml"), provider=provider, **fields)
     called = asked(recorded(CASSETTES / "streamed_tool_call.yaml", 1), provider=provider, **fields)

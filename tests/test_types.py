@@ -169,7 +169,7 @@ def test_content_in_parts_goes_back_as_it_came() -> None:
     parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "It is raining"}]
     message = answer(choices=[{"message": {"role": "assistant", "content": parts}}]).choices[0].message
 
-    for copy_of in (message, pickle.loads(pickle.dumps(message)), message.model_copy(deep=True)):  # noqa: S301
+    for copy_of in (message, pickle.loads(pickle.dumps(message)), message.model_copy(deep=True)):  # noqa: S301  # as above
         assert parts == copy_of.model_dump()["content"]
         assert parts == json.loads(copy_of.model_dump_json())["content"]
 

@@ -17,12 +17,8 @@ import httpx
 
 from portkey_client._clock import Clock
 from portkey_testing._patching import Patches
-from portkey_testing._playback import ExceptionClasses
 from portkey_testing.mounts._exchange import Answered, answer, gateway_request
 from portkey_testing.timeline import GatewayRequest, Responder
-
-_HTTPX: Final[ExceptionClasses] = httpx
-"""Whose exceptions stand for faults until they are told to aiohttp."""
 
 _BODILESS: Final = frozenset({204, 304})
 """Statuses of answers that have no body, not even an empty one."""
@@ -129,7 +125,8 @@ class _Connection(asyncio.Transport):
 
     async def _answer(self, request: GatewayRequest) -> None:
         try:
-            answered = answer(self._mount.responder, self._mount.clock, request, {}, _HTTPX)
+            # The exceptions of httpx stand for faults until they are told to aiohttp, below.
+            answered = answer(self._mount.responder, self._mount.clock, request, {}, httpx)
             await answered.playback.astart()
             await self._play(request.method, answered)
         except httpx.ConnectError as error:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
 
 from portkey_client._clock import Clock
@@ -16,6 +18,8 @@ from portkey_testing.failures import PortkeyTestFailure
 from portkey_testing.faults import wire_fault
 from portkey_testing.mounts._exchange import gateway_request
 from portkey_testing.timeline import Cut, Ending, Frame, GatewayRequest, Outcome, Responder, Timeline
+
+_PLAIN: Final = b"text/plain; charset=UTF-8"
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -28,6 +32,14 @@ MAX_BODY: Final = 32 * 2**20
 
 JOINED_FRAMES: Final = 16
 """Frames without a gap between them that go out in one write at most."""
+
+_HOST: Final = re.compile(
+    rb"[\w.!$&'()*+,;=~-]+"  # a name; with a port it has to be
+    rb"|[a-z\d_.!$&'()*+,;=~-]+:\d{1,5}"  # in lower case, as the server compares it with that of the parsed URL
+    rb"|\[[\da-f:.]+\](:\d{1,5})?",
+    re.ASCII,
+)
+"""What the `host` header has to be for the gateway's server (@hono/node-server 1.13.5, `request.ts`)."""
 
 
 class Connections(Protocol):
@@ -109,7 +121,8 @@ async def asked(scope: Scope, receive: Receive, send: Send, *, max_body: int = M
     """The request of a connection event.
 
     None where nothing is left to answer: the start and end of the server, a client that went away before its request
-    was complete, or one whose body is larger than `max_body` bytes, which is refused here.
+    was complete, or one that is refused here: a body larger than `max_body` bytes, no valid `host`, an expectation
+    that nobody can meet.
 
     Raises:
         ValueError: the event is neither HTTP nor the life of the server.
@@ -125,7 +138,18 @@ async def asked(scope: Scope, receive: Receive, send: Send, *, max_body: int = M
         # What is left of the body is not read, so the connection cannot be used again.
         await send_json(send, 413, _error(str(error), "too_large"), ((b"connection", b"close"),))
         return None
-    return None if body is None else gateway_request(scope["method"], _url(scope), list(scope["headers"]), body, {})
+    if body is None:
+        return None
+    headers = list(scope["headers"])
+    host = next((value for name, value in headers if name == b"host"), b"")
+    if not _is_host(host):
+        await send_whole(send, 400, _PLAIN, b"")
+        return None
+    request = gateway_request(scope["method"], _url(scope, host), headers, body, {})
+    if "expect" in request.headers and "100-continue" not in request.headers["expect"].lower():
+        await send_whole(send, 417, _PLAIN, b"")
+        return None
+    return request
 
 
 async def explain(failure: BaseException, send: Send) -> None:
@@ -283,8 +307,12 @@ def _error(message: str, kind: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "portkey_testing", "param": None, "code": kind}}
 
 
-def _url(scope: Scope) -> str:
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
+@lru_cache(maxsize=256)
+def _is_host(raw: bytes) -> bool:
+    return _HOST.fullmatch(raw) is not None
+
+
+def _url(scope: Scope, host: bytes) -> str:
     query = scope["query_string"].decode("latin-1")
     path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-    return f"{scope['scheme']}://{host}{path}" + (f"?{query}" if query else "")
+    return f"{scope['scheme']}://{host.decode('ascii')}{path}" + (f"?{query}" if query else "")

@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import anyio
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from portkey_testing.mounts.asgi import App, Connections, GatewayApp, Receive, Scope, Send
 from portkey_testing.timeline import Responder
@@ -26,14 +26,15 @@ GRACE_S: Final = 1.0
 """How long answers on their way may still take when the server stops."""
 
 MAX_HEAD: Final = 2**18
-"""Bytes that the headers of a request may have. Generous, because a whole config may be one of them."""
+"""Bytes that are read of the head of a request. What the gateway itself allows is less, and the responder's to say."""
 
 _DATE_S: Final = 1.0
 """How long the `date` header is right."""
 
-_HEAD_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
+# What Node's HTTP server, which the gateway runs in, answers by itself.
+_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
+_NO_UPGRADE: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_HEAD_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 """Socket option that turns closing into a reset."""
@@ -103,7 +104,7 @@ class _Connections:
 
 
 @contextmanager
-def serving(responder: Responder, *, host: str, port: int, time_scale: float) -> Iterator[Server]:
+def serving(responder: Responder, *, host: str, port: int, time_scale: float) -> Generator[Server]:
     """Serve what `responder` answers until the block is left.
 
     Raises:
@@ -118,7 +119,7 @@ def serving(responder: Responder, *, host: str, port: int, time_scale: float) ->
 
 
 @contextmanager
-def running(make_app: Callable[[Connections], App], *, host: str, port: int) -> Iterator[Server]:
+def running(make_app: Callable[[Connections], App], *, host: str, port: int) -> Generator[Server]:
     """Serve an application until the block is left.
 
     Args:
@@ -228,12 +229,37 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def _protocol(connections: _Connections) -> type[asyncio.Protocol]:
-    """Uvicorn's HTTP protocol, noting its connections and refusing endless headers."""
+class _RefusedError(Exception):
+    """Raised within the parser, which hands it on as a request that is none."""
 
-    class Noting(HttpToolsProtocol):
+
+class _OldCycle(RequestResponseCycle):
+    """The answer to a client of HTTP/1.0, as Node frames it: what has no length ends with its connection."""
+
+    _sized = True
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = dict(message.get("headers", ()))
+            self._sized = b"content-length" in headers
+            if not self._sized:
+                self.keep_alive = self.chunked_encoding = False
+            if self.keep_alive and b"connection" not in headers:
+                message = {**message, "headers": [*message["headers"], (b"connection", b"keep-alive")]}
+        elif not self._sized:
+            self.expected_content_length = len(message.get("body", b""))  # of which uvicorn subtracts what it writes
+        await super().send(message)
+
+
+def _protocol(connections: _Connections) -> type[asyncio.Protocol]:
+    """Uvicorn's HTTP protocol, noting its connections, and refusing what the gateway's server refuses."""
+
+    class LikeNode(HttpToolsProtocol):
+        cycle: Any  # None until the first request, and
+        parser: Any  # None after the end of the connection, which their types do not say
         _head = 0
-        _in_head = True
+        _in_head = False
+        _refusal = _BAD_REQUEST
 
         def connection_made(self, transport: Any) -> None:
             self._peer = transport.get_extra_info("peername")[:2]
@@ -249,8 +275,18 @@ def _protocol(connections: _Connections) -> type[asyncio.Protocol]:
             if self._in_head:
                 self._head += len(data)
                 if self._head > MAX_HEAD:
-                    self.transport.write(_HEAD_TOO_LARGE)
-                    self.transport.close()
+                    self._refusal = _HEAD_TOO_LARGE
+                    self.send_400_response("")
+
+        def eof_received(self) -> None:
+            if self._in_head or (self.cycle is not None and self.cycle.more_body):
+                self.send_400_response("")
+
+        def send_400_response(self, msg: str) -> None:
+            # Within an answer that has begun it would be taken for a part of that.
+            if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+                self.transport.write(self._refusal)
+            self.transport.close()
 
         def on_message_begin(self) -> None:
             self._head, self._in_head = 0, True
@@ -258,9 +294,18 @@ def _protocol(connections: _Connections) -> type[asyncio.Protocol]:
 
         def on_headers_complete(self) -> None:
             self._in_head = False
+            if self.parser.should_upgrade() and not self.url.startswith(b"/v1/realtime"):
+                self._refusal = b"" if self.parser.get_method() == b"CONNECT" else _NO_UPGRADE
+                raise _RefusedError
+            if self.url[:1] != b"/":
+                raise _RefusedError
             super().on_headers_complete()
+            if self.scope["http_version"] == "1.0":
+                self.cycle.__class__ = _OldCycle
+                self.cycle.keep_alive = self.parser.should_keep_alive()
+                self.cycle.waiting_for_100_continue = False
 
-    return Noting
+    return LikeNode
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -49,10 +49,10 @@ def as_gateway_request(request: httpx.Request, body: bytes) -> GatewayRequest:
 
 
 def _response(request: httpx.Request, answered: Answered) -> httpx.Response:
-    response = _library_of(request).Response(
+    response: httpx.Response = _library_of(request).Response(
         answered.timeline.status, headers=answered.headers, stream=answered.playback
     )
-    return cast("httpx.Response", response)
+    return response
 
 
 def _library_of(request: httpx.Request) -> Any:
@@ -66,4 +66,5 @@ def _playback_for(library: Any) -> type[Playback]:
     """The playback as a stream of that library, which tells streams by their classes."""
     if library is httpx:
         return Playback
+    # To typeshed, what `type` makes has no bases.
     return cast("type[Playback]", type("Playback", (Playback, library.SyncByteStream, library.AsyncByteStream), {}))

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -432,7 +432,7 @@ def test_a_read_only_folder_replays_and_does_not_record() -> None:
 
 
 @contextmanager
-def _without_privileges() -> Iterator[None]:
+def _without_privileges() -> Generator[None]:
     """Be nobody for a while, where the tests run as root, who may write anywhere."""
     if os.geteuid() != 0:
         yield

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Node:
 
 
 @contextmanager
-def running(environment: Mapping[str, str] | None = None) -> Iterator[Node]:
+def running(environment: Mapping[str, str] | None = None) -> Generator[Node]:
     """Start the process, with variables beside those of this one, and end it when the block is left."""
     node = shutil.which("node")
     assert node is not None, "node was there when the SDKs were installed"
@@ -83,7 +83,8 @@ class NodeSdk:
     def chat(self, base_url: str | None, ask: Ask) -> Said:
         said = self._do("chat", base_url=base_url, **asdict(ask))
         calls = (ToolCall(identity, name, json.loads(arguments)) for identity, name, arguments in said["tool_calls"])
-        return Said(**{**said, "tool_calls": tuple(calls), "pieces": tuple(said["pieces"])})
+        facts: dict[str, Any] = {**said, "tool_calls": tuple(calls), "pieces": tuple(said["pieces"])}
+        return Said(**facts)
 
     def stored(self, base_url: str, method: str, completion_id: str | None, **params: Any) -> dict[str, Any]:
         settings = {"config": OPENAI, "max_retries": 0, "timeout": 5.0, "params": params}

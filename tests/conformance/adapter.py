@@ -106,6 +106,7 @@ def _result(
 ) -> Result:
     started = fake.clock.now
     calls = len(fake.calls)
+    result: Result
     try:
         result = _answered(client, wire, normaliser)
     except httpx.TimeoutException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -148,24 +148,24 @@ Reach = Callable[[FakeGateway, ModuleType, str | None], AbstractContextManager[W
 
 
 @contextmanager
-def _respx(fake: FakeGateway, library: ModuleType, backend: str | None) -> Iterator[Wire]:
+def _respx(fake: FakeGateway, library: ModuleType, backend: str | None) -> Generator[Wire]:
     with fake.mounted():
         yield Wire(library, backend)
 
 
 @contextmanager
-def _transport(fake: FakeGateway, library: ModuleType, backend: str | None) -> Iterator[Wire]:
+def _transport(fake: FakeGateway, library: ModuleType, backend: str | None) -> Generator[Wire]:
     yield Wire(library, backend, fake.transport)
 
 
 @contextmanager
-def _asgi(fake: FakeGateway, library: ModuleType, backend: str | None) -> Iterator[Wire]:
+def _asgi(fake: FakeGateway, library: ModuleType, backend: str | None) -> Generator[Wire]:
     app = GatewayApp(fake, fake.clock)
     yield Wire(library, backend, lambda: library.ASGITransport(app))
 
 
 @contextmanager
-def _served(fake: FakeGateway, library: ModuleType, backend: str | None) -> Iterator[Wire]:
+def _served(fake: FakeGateway, library: ModuleType, backend: str | None) -> Generator[Wire]:
     with fake.serve(time_scale=0) as server:
         yield Wire(library, backend, origin=server.root)
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -313,7 +313,7 @@ def test_httpx_is_judged_by_what_it_asks_the_proxy_for(library: Any, server: str
 
 
 @contextmanager
-def _unix_server() -> Iterator[str]:
+def _unix_server() -> Generator[str]:
     """An HTTP service on a socket in the file system."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
         path = str(Path(folder, "s"))

@@ -264,7 +264,11 @@ def test_a_request_that_would_leave_the_machine_fails_at_its_line(fake: FakeGate
 def named_server(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same service under a name that might be anywhere."""
     real = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *rest, **options: real("127.0.0.1", *rest, **options))
+
+    def resolved(_host: object, *rest: Any, **options: Any) -> Any:
+        return real("127.0.0.1", *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
     return server.replace("127.0.0.1", "api.example.com")
 
 

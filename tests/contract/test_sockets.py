@@ -10,7 +10,9 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
 
 from portkey_testing import FakeGateway
@@ -120,3 +122,138 @@ def test_a_client_that_wants_the_end_gets_it(connection: socket.socket) -> None:
 
     assert (200, "Sunny") == said(read_answer(connection))
     assert b"" == connection.recv(1)
+
+
+def everything(connection: socket.socket) -> tuple[list[bytes], bytes]:
+    """The lines of the head of an answer, in lower case, and what comes after it until the end of the connection."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    lines, _, rest = b"".join(parts).partition(b"\r\n\r\n")
+    return lines.lower().split(b"\r\n"), rest
+
+
+def old(*lines: str, body: bytes = BODY) -> bytes:
+    """A request of a client of HTTP/1.0."""
+    return head(*lines, length=len(body)).replace(b"HTTP/1.1", b"HTTP/1.0") + body
+
+
+def test_an_old_client_gets_the_end_of_the_connection(connection: socket.socket) -> None:
+    """HTTP/1.0 closes after each answer."""
+    connection.sendall(old())
+
+    lines, body = everything(connection)
+
+    assert b"connection: close" in lines
+    assert b"Sunny" in body
+
+
+def test_an_old_client_that_asks_for_it_may_go_on(connection: socket.socket) -> None:
+    """`connection: keep-alive` holds in HTTP/1.0, too."""
+    for _ in range(2):
+        connection.sendall(old("connection: keep-alive"))
+
+        assert (200, "Sunny") == said(read_answer(connection))
+
+
+@pytest.mark.parametrize("lines", [(), ("connection: keep-alive",), ("expect: 100-continue",)], ids=str)
+def test_a_stream_to_an_old_client_ends_with_the_connection(connection: socket.socket, lines: tuple[str, ...]) -> None:
+    """HTTP/1.0 knows no chunks of unknown number, and no interim answers."""
+    connection.sendall(old(*lines, body=json.dumps(chat(stream=True)).encode()))
+
+    answer, body = everything(connection)
+
+    assert (b"http/1.1 200 ok", True) == (answer[0], b"connection: close" in answer)
+    assert b"transfer-encoding: chunked" not in answer
+    assert (True, True) == (body.startswith(b"data: {"), body.endswith(b"data: [DONE]\n\n"))
+
+
+UPGRADE = ("connection: upgrade", "upgrade: h2c")
+WEBSOCKET = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+BAD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
+NO_UPGRADE = BAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n")
+REFUSED = {
+    "words": (b"hello\r\n\r\n", BAD),
+    "no version": (b"GET / HTTP/9.9\r\n\r\n", BAD),
+    "two lengths": (head("content-length: 6") + BODY, BAD),
+    "h2c": (head(*UPGRADE) + BODY, NO_UPGRADE),
+    "h2c without a body": (head(*UPGRADE, length=0), NO_UPGRADE),
+    "websocket": (WEBSOCKET, NO_UPGRADE),
+    "a tunnel": (b"CONNECT gateway:443 HTTP/1.1\r\nhost: gateway:443\r\n\r\n", b""),
+}
+
+
+@pytest.mark.parametrize(("request_", "answer"), REFUSED.values(), ids=REFUSED)
+def test_what_the_server_refuses(connection: socket.socket, request_: bytes, answer: bytes) -> None:
+    """In the bytes of the gateway's own, and then it closes."""
+    connection.sendall(request_)
+
+    assert answer == connection.recv(65536)
+    assert b"" == connection.recv(1)
+
+
+@pytest.mark.parametrize("request_", [head()[:-2], (head() + BODY)[:-5]], ids=["head", "body"])
+def test_half_a_request_is_none(connection: socket.socket, request_: bytes) -> None:
+    """A client that will send no more is told so."""
+    connection.sendall(request_)
+    connection.shutdown(socket.SHUT_WR)
+
+    assert BAD == connection.recv(65536)
+    assert b"" == connection.recv(1)
+
+
+HEADS = {
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "no host in old": (b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", 400),
+    "an empty host": (b"GET / HTTP/1.1\r\nhost:\r\n\r\n", 400),
+    "a user": (b"GET / HTTP/1.1\r\nhost: me@gateway\r\n\r\n", 400),
+    "a path": (b"GET / HTTP/1.1\r\nhost: gateway/v1\r\n\r\n", 400),
+    "no port": (b"GET / HTTP/1.1\r\nhost: gateway:\r\n\r\n", 400),
+    "capitals and a port": (b"GET / HTTP/1.1\r\nhost: Gateway:80\r\n\r\n", 400),
+    "an expectation": (b"GET / HTTP/1.1\r\nhost: gateway\r\nexpect: miracles\r\n\r\n", 417),
+    "a host": (b"GET / HTTP/1.1\r\nhost: gateway:8787\r\n\r\n", 200),
+    "a host in capitals": (b"GET / HTTP/1.1\r\nhost: Gateway\r\n\r\n", 200),
+    "an address": (b"GET / HTTP/1.1\r\nhost: [::1]:8787\r\n\r\n", 200),
+}
+
+
+@pytest.mark.parametrize(("request_", "status"), HEADS.values(), ids=HEADS)
+def test_what_a_head_may_say(connection: socket.socket, request_: bytes, status: int) -> None:
+    """A host must be one, and no other than `100-continue` may be expected."""
+    connection.sendall(request_)
+
+    assert status == read_answer(connection)[0]
+
+
+def test_a_target_is_a_path(connection: socket.socket) -> None:
+    """The gateway is no proxy that takes whole URLs."""
+    connection.sendall(b"GET http://gateway/ HTTP/1.1\r\nhost: gateway\r\n\r\n")
+
+    assert b"400" == connection.recv(65536).split()[1]
+
+
+def padded(size: int, **client: Any) -> httpx.Response:
+    """What is answered to a request of whose head the gateway's server counts `size` bytes."""
+    with httpx.Client(trust_env=False, **client) as made:
+        request = made.build_request("POST", "/chat/completions", json=chat(), headers={"x-portkey-provider": "openai"})
+        counted = len(request.url.raw_path) + sum(len(name) + len(value) for name, value in request.headers.raw)
+        request.headers["x-padding"] = "x" * (size - counted - len("x-padding"))
+        return made.send(request)
+
+
+@pytest.mark.parametrize(("edition", "last"), [("open-source", 2**14 - 1), ("hosted", None)], ids=str)
+@pytest.mark.parametrize("where", ["on a port", "in process"])
+def test_a_head_has_room_for_so_much(edition: Any, last: int | None, where: str) -> None:
+    """A config too large for the open-source gateway is refused as by its server; the hosted one names no limit."""
+    fake = FakeGateway(edition=edition)
+    fake.always("Sunny")
+    sizes = (2**14 - 1, 2**14, 2**16)
+
+    if where == "on a port":
+        with fake.serve(time_scale=0) as server:
+            answers = [padded(size, base_url=server.url) for size in sizes]
+    else:
+        answers = [padded(size, base_url="http://gateway:80/v1", transport=fake.transport()) for size in sizes]
+
+    assert [200 if last is None or size <= last else 431 for size in sizes] == [a.status_code for a in answers]
+    assert [b"" for answer in answers if answer.status_code == 431] == [a.content for a in answers if a.is_error]

@@ -200,10 +200,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # headers and events are small packets that must not wait for each other
     disable_nagle_algorithm = True
-    server: _Server
+
+    @property
+    def _provider(self) -> LoopbackProvider:
+        assert isinstance(self.server, _Server)
+        return self.server.provider
 
     def _serve(self) -> None:
-        provider = self.server.provider
+        provider = self._provider
         address = _ADDRESS.fullmatch(self.path)
         body = _parsed(self._read_body())
         if address is None:
@@ -256,12 +260,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(_head(answer.status, headers))
         for number, part in enumerate(answer.parts):
             if number == answer.drop_after:
-                self.server.provider._wait(DROP_GRACE_S)
+                self._provider._wait(DROP_GRACE_S)
                 self.close_connection = True
                 return
             if part:  # an empty chunk would end the body
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
-            self.server.provider._wait(answer.gap)
+            self._provider._wait(answer.gap)
         self.wfile.write(b"0\r\n\r\n")
 
 

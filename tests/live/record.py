@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _folder(cassettes: Path, *, kept: bool) -> Iterator[Path]:
+def _folder(cassettes: Path, *, kept: bool) -> Generator[Path]:
     if kept:
         yield cassettes
         return

@@ -428,7 +428,7 @@ def parse_step(raw: object, where: str = "step") -> Step:
         raise StepError(f"{where}: unknown kind {kind!r}; known are {', '.join(KINDS)} and a lone stream_switch")
     step = KINDS[kind]
     # a body may be null, and a stream may end without a finish reason; elsewhere null says nothing
-    values = {
+    values: dict[str, Any] = {
         name: value
         for name, value in raw.items()
         if name != "kind" and (value is not None or name in ("body", "finish_reason"))
