@@ -43,7 +43,7 @@ def answer(
     return Answered(timeline, body(timeline, clock, request.timeouts, library, slot))
 
 
-# The same headers come with every request, and the journal keeps them all.
+# The same headers and timeouts come with every request, and the journal keeps them all.
 
 
 @lru_cache(maxsize=256)
@@ -56,6 +56,9 @@ def _value(raw: bytes) -> str:
     return raw.decode("latin-1")
 
 
+_timeouts = lru_cache(maxsize=64)(Timeouts)
+
+
 def gateway_request(
     method: str, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
 ) -> GatewayRequest:
@@ -64,4 +67,4 @@ def gateway_request(
     if len(merged) < len(headers):
         pairs = [(_name(name), _value(value)) for name, value in headers]
         merged = {name: ", ".join(value for named, value in pairs if named == name) for name in merged}
-    return GatewayRequest(method, url, merged, body, Timeouts(**extensions.get("timeout", {})))
+    return GatewayRequest(method, url, merged, body, _timeouts(**extensions.get("timeout", {})))
