@@ -41,10 +41,3 @@ class Row:
 
 def _is_there(need: str) -> bool:
     return which(need) is not None or ("/" not in need and find_spec(need) is not None)
-
-
-def all_rows() -> dict[str, Row]:
-    """Every row by a short key, as it is chosen on the command line."""
-    from benchmarks import cassettes, client, fake, plugin, served
-
-    return {**client.rows(), **fake.rows(), **cassettes.rows(), **plugin.rows(), **served.rows()}

@@ -90,7 +90,7 @@ def _headers() -> dict[str, str]:
 
 
 @cache
-def _script(stream: bool) -> str:  # noqa: FBT001 - the key of a cache
+def _script(stream: bool) -> str:
     """The file that tells wrk what to send."""
     body = json.dumps({**REQUEST, "stream": stream})
     lines = ['wrk.method = "POST"', f"wrk.body = [==[{body}]==]"]
@@ -110,7 +110,7 @@ def _running(server: AbstractContextManager[Any]) -> Any:
     return stack.enter_context(server)
 
 
-def _bare(stream: bool) -> str:  # noqa: FBT001 - as in _row
+def _bare(stream: bool) -> str:
     """The least an ASGI application can do, on the same server with the same settings."""
     from portkey_testing.mounts.server import running
 
@@ -137,7 +137,7 @@ def _bare(stream: bool) -> str:  # noqa: FBT001 - as in _row
     return url
 
 
-def _ours(stream: bool) -> str:  # noqa: FBT001 - as in _row
+def _ours(stream: bool) -> str:
     from portkey_testing import FakeGateway
 
     fake = FakeGateway()
@@ -146,7 +146,7 @@ def _ours(stream: bool) -> str:  # noqa: FBT001 - as in _row
     return url
 
 
-def _aimock(stream: bool) -> str:  # noqa: FBT001 - as in _row
+def _aimock(stream: bool) -> str:
     folder = _running(tempfile.TemporaryDirectory())
     fixtures = {
         "match": {"userMessage": "Oslo"},

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from portkey_client import Portkey
+from portkey_client.types import ChatCompletionMessage, MessageParam
 
 CONFIG: dict[str, Any] = {
     "strategy": {"mode": "fallback"},
@@ -70,7 +71,7 @@ def run_agent(question: str, show: Callable[[str], object] | None = None, client
     Raises:
         RuntimeError: the model calls tools without end.
     """
-    messages: list[Any] = [{"role": "user", "content": question}]
+    messages: list[MessageParam | ChatCompletionMessage] = [{"role": "user", "content": question}]
     for _ in range(MAX_TURNS):
         with client.chat.completions.create(model="gpt-4o", messages=messages, tools=TOOLS, stream=True) as stream:
             for chunk in stream:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 from examples.agent import CONFIG, MAX_TURNS, TOOLS, get_weather
 from portkey_client import AsyncPortkey
+from portkey_client.types import ChatCompletionMessage, MessageParam
 
 client = AsyncPortkey(api_key="PORTKEY_API_KEY", config=CONFIG)
 
@@ -40,7 +40,7 @@ async def run_agent(question: str) -> str:
     Raises:
         RuntimeError: the model calls tools without end.
     """
-    messages: list[Any] = [{"role": "user", "content": question}]
+    messages: list[MessageParam | ChatCompletionMessage] = [{"role": "user", "content": question}]
     for _ in range(MAX_TURNS):
         answer = await client.chat.completions.create(model="gpt-4o", messages=messages, tools=TOOLS)
         message = answer.choices[0].message

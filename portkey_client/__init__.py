@@ -48,7 +48,7 @@ from .headers import create_headers, createHeaders
 from .types import NOT_GIVEN, ChatCompletionChunk, ChatCompletions, NotGiven, ParsedChatCompletion
 
 if TYPE_CHECKING:
-    from ._events import AsyncEventStream, EventStream
+    from ._event_streams import AsyncEventStream, EventStream
     from .config import Cache, CircuitBreaker, Condition, Config, Retry, Sticky, Strategy, Target
 
 __version__ = VERSION
@@ -121,12 +121,12 @@ __all__ = [
 
 # Models that many programs do without, and that would take a fifth of the import.
 _LAZY = {
-    "AsyncEventStream": "_events",
+    "AsyncEventStream": "_event_streams",
     "Cache": "config",
     "CircuitBreaker": "config",
     "Condition": "config",
     "Config": "config",
-    "EventStream": "_events",
+    "EventStream": "_event_streams",
     "Retry": "config",
     "Sticky": "config",
     "Strategy": "config",

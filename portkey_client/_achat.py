@@ -36,7 +36,7 @@ from .types import (
 
 if TYPE_CHECKING:
     from ._client import AsyncPortkey
-    from ._events import AsyncEventStream
+    from ._event_streams import AsyncEventStream
 
 
 class AsyncChatCompletion:
@@ -210,7 +210,7 @@ class AsyncCompletions:
         """As `Completions.parse`."""
         kind, wanted = read_format(response_format)
         named = {"messages": messages, "model": model, "response_format": wanted}
-        body = chat_body(named, extra_body, params)
+        body = chat_body(named, extra_body, params, streamed=False)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
         parse = partial(parsed_completion, kind=kind)
         return await self._client.request("POST", COMPLETIONS_PATH, parse, body, options)
@@ -259,11 +259,11 @@ class AsyncCompletions:
         **params: Any,
     ) -> AsyncEventStream[Any]:
         """As `Completions.stream`, with `async with` and `async for`, and nothing to await before."""
-        from ._events import AsyncEventStream  # few programs stream events
+        from ._event_streams import AsyncEventStream  # few programs stream events
 
         kind, wanted = read_format(response_format)
         named = {"messages": messages, "model": model, "response_format": wanted, "stream": True}
-        body = chat_body(named, extra_body, params)
+        body = chat_body(named, extra_body, params, streamed=True)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
         return AsyncEventStream(lambda: self._client.open_stream(body, options), kind)
 

@@ -39,7 +39,7 @@ from .types import (
 
 if TYPE_CHECKING:
     from ._client import Portkey
-    from ._events import EventStream
+    from ._event_streams import EventStream
 
 
 class ChatCompletion:
@@ -243,7 +243,7 @@ class Completions:
 
         Args:
             messages: The conversation.
-            response_format: The pydantic class that says what is wanted; the answer has an instance of it in
+            response_format: The pydantic class or dataclass that says what is wanted; the answer has an instance in
                 `choices[0].message.parsed`, None where the model refused or called a tool. A mapping is sent as it is,
                 and nothing is parsed.
             model: The model; the default leaves it to the config.
@@ -262,7 +262,7 @@ class Completions:
         """
         kind, wanted = read_format(response_format)
         named = {"messages": messages, "model": model, "response_format": wanted}
-        body = chat_body(named, extra_body, params)
+        body = chat_body(named, extra_body, params, streamed=False)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
         parse = partial(parsed_completion, kind=kind)
         return self._client.request("POST", COMPLETIONS_PATH, parse, body, options)
@@ -318,13 +318,13 @@ class Completions:
                         print(event.delta, end="")
                 answer = stream.get_final_completion()
 
-        Takes what `create` takes. With a pydantic class as `response_format` complete texts are parsed as by `parse`.
+        Takes what `create` takes. With a class as `response_format` complete texts are parsed as by `parse`.
         """
-        from ._events import EventStream  # few programs stream events
+        from ._event_streams import EventStream  # few programs stream events
 
         kind, wanted = read_format(response_format)
         named = {"messages": messages, "model": model, "response_format": wanted, "stream": True}
-        body = chat_body(named, extra_body, params)
+        body = chat_body(named, extra_body, params, streamed=True)
         options = CallOptions(extra_headers, extra_query, timeout, max_retries)
         return EventStream(lambda: self._client.open_stream(body, options), kind)
 

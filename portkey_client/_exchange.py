@@ -228,6 +228,9 @@ def status_error(response: httpx.Response, body: Body) -> APIStatusError:
     elif content in (None, ""):
         head += " - the body of the answer is empty"
     error.message = describe(head, content, error.gateway)
+    if status == 404 and not any(name in response.headers for name in _retry.GATEWAY_HEADERS):
+        # Most often a base URL without its /v1, which only the URL shows.
+        error.message += f" ({response.request.method} {response.request.url.copy_with(query=None)})"
     if body.error is not None:
         error.message += f" (the body of the answer did not come whole: {body.error})"
     error.args = (error.message,)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from dataclasses import Field, is_dataclass
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
@@ -13,7 +14,14 @@ from ._request import is_given
 from .errors import ContentFilterFinishReasonError, InvalidRequestError, LengthFinishReasonError
 from .types import ChatCompletions, FinishReason, ParsedChatCompletion
 
-FormatT = TypeVar("FormatT", bound=BaseModel)
+
+class Dataclass(Protocol):
+    """A dataclass, of pydantic or of the standard library."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+FormatT = TypeVar("FormatT", bound=BaseModel | Dataclass)
 
 _SUBSCHEMAS: Final = ("items", "additionalProperties", "not")
 _SUBSCHEMA_LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -27,22 +35,24 @@ def read_format(response_format: object) -> tuple[type[Any] | None, object]:
     """What texts are parsed as, None for nothing, and the `response_format` parameter to send.
 
     Raises:
-        InvalidRequestError: It is neither a pydantic model class that has a schema nor a mapping.
+        InvalidRequestError: It is neither a pydantic model class or dataclass that has a schema nor a mapping.
     """
-    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
+    if isinstance(response_format, type) and (issubclass(response_format, BaseModel) or is_dataclass(response_format)):
         return response_format, _schema_format(response_format)
     if response_format is None or not is_given(response_format) or isinstance(response_format, Mapping):
         return None, response_format
     raise InvalidRequestError(
-        f"response_format= must be a pydantic model class, or a mapping to be sent as it is; "
+        f"response_format= must be a pydantic model class, a dataclass, or a mapping to be sent as it is; "
         f"got {type(response_format).__name__} {response_format!r}",
         param="response_format",
     )
 
 
-def _schema_format(kind: type[BaseModel]) -> dict[str, Any]:
+def _schema_format(kind: type[BaseModel | Dataclass]) -> dict[str, Any]:
+    from pydantic import TypeAdapter  # takes a millisecond to import, and few programs parse
+
     try:
-        schema = strict_schema(kind.model_json_schema())
+        schema = strict_schema(TypeAdapter(kind).json_schema())
     except PydanticUserError as error:
         raise InvalidRequestError(
             f"response_format= {kind.__name__} has no JSON schema: {error.message}", param="response_format"
@@ -107,8 +117,19 @@ def parse_contents(answer: ParsedChatCompletion[FormatT], kind: type[FormatT] | 
         message = choice.message
         check_whole(choice.normalized_finish_reason, kind, answer, refused=message.refusal is not None)
         if message.content and message.refusal is None:
-            message.parsed = kind.model_validate_json(message.content)
+            message.parsed = instance(message.content, kind)
     return answer
+
+
+def instance(text: str, kind: type[FormatT]) -> FormatT:
+    """What a text stands for.
+
+    Raises:
+        ValidationError: It is no instance of `kind`.
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_json(text)
 
 
 def check_whole(reason: FinishReason | None, kind: type[Any], answer: ChatCompletions, *, refused: bool) -> None:

@@ -28,8 +28,12 @@ def is_given(value: object) -> bool:
     return not isinstance(value, NotGiven) and type(value).__name__ not in ("NotGiven", "Omit")
 
 
-def chat_body(named: Mapping[str, Any], extra_body: object, others: Mapping[str, Any]) -> dict[str, Any]:
+def chat_body(
+    named: Mapping[str, Any], extra_body: object, others: Mapping[str, Any], *, streamed: bool | None = None
+) -> dict[str, Any]:
     """The body of a chat completion. A later source overrides an earlier one: `named`, `extra_body`, `others`.
+
+    `streamed` is what `stream` has to be, None where it may be either.
 
     Raises:
         InvalidRequestError: A parameter that cannot be meant.
@@ -49,6 +53,10 @@ def chat_body(named: Mapping[str, Any], extra_body: object, others: Mapping[str,
         )
     if stream is not None and not isinstance(stream, bool):
         raise InvalidRequestError(f"stream= must be a bool, got {_kind(stream)}", param="stream")
+    if streamed is not None and bool(stream) is not streamed:
+        raise InvalidRequestError(
+            f"stream= cannot be {stream} here: parse() gives a whole answer, stream() its events", param="stream"
+        )
     return body
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+from pydantic_core import from_json
+
 from .types import ChatCompletionChunk, TokenLogprob
 
 __all__ = [
@@ -47,6 +49,11 @@ class ContentDeltaEvent:
     snapshot: str
     choice: int = 0
     type: Literal["content.delta"] = "content.delta"
+
+    @property
+    def parsed(self) -> Any:
+        """What the text so far is as JSON, without values that are still being written; None where it is none."""
+        return _json_so_far(self.snapshot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,11 @@ class ToolCallArgumentsDeltaEvent:
     arguments_delta: str
     choice: int = 0
     type: Literal["tool_calls.function.arguments.delta"] = "tool_calls.function.arguments.delta"
+
+    @property
+    def parsed_arguments(self) -> Any:
+        """What the text so far is as JSON, without values that are still being written; None where it is none."""
+        return _json_so_far(self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +214,10 @@ Event: TypeAlias = (
     | LogprobsRefusalDeltaEvent
     | LogprobsRefusalDoneEvent
 )
+
+
+def _json_so_far(text: str) -> Any:
+    try:
+        return from_json(text, allow_partial=True)
+    except ValueError:
+        return None

@@ -496,5 +496,5 @@ class MessageParam(TypedDict, total=False):
     content: str | list[Mapping[str, Any]] | None
     name: str
     tool_calls: list[ToolCallParam]
-    tool_call_id: str
+    tool_call_id: str | None
     refusal: str | None

@@ -58,7 +58,7 @@ def block(function: Callable[P, Generator[T]]) -> Callable[P, Block[T]]:
 
     @wraps(function)
     def made(*args: P.args, **kwargs: P.kwargs) -> Block[T]:
-        caller = sys._getframe(1)  # noqa: SLF001 - inspect.currentframe is the same and costs its import
+        caller = sys._getframe(1)  # noqa: SLF001  # inspect.currentframe is the same and costs its import
         return Block(function.__name__, managed(*args, **kwargs), caller.f_code.co_filename, caller.f_lineno)
 
     return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Final
+from urllib.parse import unquote
 
 _TRUSTED: Final = frozenset(("localhost", "127.0.0.1", "host.docker.internal"))
 _BLOCKED: Final = frozenset(("metadata", "metadata.azure.com", "instance-data"))
@@ -52,7 +53,7 @@ def valid_custom_host(url: str) -> bool:
     parts = _URL.fullmatch(url.strip(" "))
     if parts is None or not _valid_port(parts["port"]):
         return False
-    host = _canonical(parts["host"].lower())
+    host = _canonical(_ascii(unquote(parts["host"]).lower()))
     if host is None or not _HOST.fullmatch(host) or host.endswith(".") or len(host.split(".")) > _MOST_LABELS:
         return False
     if host in _TRUSTED or host.endswith(".localhost"):
@@ -68,6 +69,14 @@ def valid_custom_host(url: str) -> bool:
 
 def _valid_port(port: str | None) -> bool:
     return not port or 0 < int(port) <= 65535
+
+
+def _ascii(host: str) -> str:
+    """The host as DNS knows it: a name in other letters has one in ASCII."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return host
 
 
 def _canonical(host: str) -> str | None:

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from portkey_testing._policy import Group
-from portkey_testing._product import Stickiness, sticky_seconds, sticky_user
 from portkey_testing._routing import balanced
+from portkey_testing._sticky import Stickiness, sticky_seconds, sticky_user
 
 
 class Draws:
@@ -57,10 +57,6 @@ class Draws:
 
 def _number_of(group: Group, path: str) -> float:
     """The number that makes load balancing choose the target at `path`."""
-    total = sum(child.weight for child in group.targets)
-    before = 0.0
-    for child in group.targets:
-        if child.path == path:
-            return before / total
-        before += child.weight
-    raise ValueError(f"no target at {path}")
+    weights = [child.weight for child in group.targets]
+    place = [child.path for child in group.targets].index(path)
+    return sum(weights[:place]) / sum(weights)

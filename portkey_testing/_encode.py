@@ -7,6 +7,7 @@ came from one idea, both could be wrong in the same way.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from json.encoder import encode_basestring
 from typing import Any, Final
@@ -15,13 +16,16 @@ from portkey_testing.timeline import Frame
 
 DONE: Final = b"data: [DONE]\n\n"
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 # Made once: json.dumps makes a new encoder for each call that asks for anything unusual.
 _encode_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def compact(value: Any) -> str:
-    """JSON without blanks, non-ASCII text as it is."""
-    return _encode_compact(value)
+    """JSON without blanks, non-ASCII text as it is; half of a surrogate pair is no text, and is escaped."""
+    written = _encode_compact(value)
+    return written if written.isascii() else _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", written)
 
 
 def event(data: str, name: str | None = None) -> bytes:

@@ -13,17 +13,17 @@ from random import Random
 from typing import Any, Final, Literal
 
 from portkey_testing import (
-    _conditions,
+    _conditional_routing,
     _honesty,
     _hooks,
     _inbound,
     _mapping,
     _policy,
     _provider,
+    _reads,
+    _refusals,
     _report,
     _routes,
-    _transport,
-    _validation,
     _validator,
 )
 from portkey_testing._draws import Draws
@@ -32,6 +32,7 @@ from portkey_testing._guardrails import Finding, external_checks
 from portkey_testing._hosted import Account
 from portkey_testing._inbound import Inbound
 from portkey_testing._routing import Landed, MoveOn, NoTargets, Pause, Step, Try, walk
+from portkey_testing._stamper import Stamper
 from portkey_testing._upstream import Upstream
 from portkey_testing._visit import Visit
 from portkey_testing.chaos import Chaos, strike
@@ -49,36 +50,12 @@ from portkey_testing.timeline import Cut, Ending, Frame, GatewayRequest, Timelin
 
 Edition = Literal["hosted", "open-source"]
 
-EPOCH: Final = 1_767_225_600
-"""Second 0 of the fake's calendar: 2026-01-01, so that `created` is the same in every run."""
-
 MAX_HEAD: Final = 16 * 2**10 - 1
 """Bytes of a request's head that the open-source gateway takes, whose server has Node's default `maxHeaderSize`."""
 
 RULE_UNUSED: Final = "unused_replies"
-RULES: Final = _honesty.RULES | {RULE_UNUSED, _validation.RULE}
+RULES: Final = _honesty.RULES | {RULE_UNUSED, _refusals.RULE}
 """The rules a test may loosen by name."""
-
-
-class Stamper:
-    """Ids and times that are the same in every run."""
-
-    def __init__(self, random: Random) -> None:
-        self.random = random
-        self.now = 0.0
-        self._counts: dict[str, int] = {}
-
-    def new_id(self, prefix: str) -> str:
-        count = self._counts[prefix] = self._counts.get(prefix, 0) + 1
-        return f"{prefix}_fake_{count}" if prefix != "chatcmpl" else f"chatcmpl-fake-{count}"
-
-    @property
-    def created(self) -> int:
-        return EPOCH + int(self.now)
-
-    @property
-    def milliseconds(self) -> int:
-        return EPOCH * 1000 + int(self.now * 1000)
 
 
 class Engine:
@@ -201,7 +178,7 @@ class Engine:
             inbound = _inbound.read(seen, route)
             node = _policy.tree_of(headers)
         except _policy.BrokenRequestError as error:
-            return self._played(call, _mapping.failure(500, route.unreadable.format(error)))
+            return self._played(call, _unroutable(error, route))
         return self._routed(call, inbound, node, route, now)
 
     def _routed(self, call: Call, inbound: Inbound, node: _policy.Node, route: _routes.Route, now: float) -> Timeline:
@@ -209,7 +186,7 @@ class Engine:
         at = now
         steps = call.route.steps
         request = inbound.request
-        context = _conditions.context_of(inbound.metadata, inbound.body, request.path)
+        context = _conditional_routing.context_of(inbound.metadata, inbound.body, request.path)
         config = request.headers.get("x-portkey-config", "")
         draw = partial(self.draws.draw, config=config, context=context, now=now)
         walking: Generator[Step, _mapping.Reading, Landed[_mapping.Reading] | None] = walk(node, context, draw)
@@ -236,21 +213,13 @@ class Engine:
                         step = next(walking)
         except StopIteration as stop:
             landed = stop.value
-        except _conditions.RouterError as error:
-            said = str(error) if route.says_why else "Something went wrong"
-            return self._played(call, _mapping.failure(400 if route.says_why else 500, said))
-        except NoTargets:
-            reason = "Cannot read properties of undefined (reading 'originalIndex')"
-            return self._played(call, _mapping.failure(500, route.unreadable.format(reason)))
-        except _policy.BrokenRequestError as error:
-            return self._played(call, _mapping.failure(500, route.unreadable.format(error)))
+        except (_conditional_routing.RouterError, NoTargets, _policy.BrokenRequestError) as error:
+            return self._played(call, _unroutable(error, route))
         if landed is None:
             return self._hanging(call)
         call.route.target = landed.target.path
         outcome = landed.outcome
         answer = self._carried(outcome.answer, outcome.raw.pace)
-        if request.method == "HEAD":
-            answer = answer._replace(body=b"", frames=None)
         if outcome.raw.fragile:
             answer = _noted(answer, call)
         return self._played(call, answer, at - now, self._routing_headers(landed, request.headers))
@@ -267,7 +236,7 @@ class Engine:
         )
 
     def _clockwork(self) -> _hooks.Clockwork:
-        return _hooks.Clockwork(EPOCH + self._stamps.now, self._stamps.random, self._external_verdict)
+        return _hooks.Clockwork(self._stamps.seconds, self._stamps.random, self._external_verdict)
 
     def _external_verdict(self, check_id: str) -> Finding | None:
         """What a check finds that asks a service outside; None for one that the gateway does not have."""
@@ -310,7 +279,7 @@ class Engine:
         """A stream as its bytes travel to the application."""
         if answer.frames is None or pace is None:
             return answer
-        return answer._replace(frames=_transport.carried(answer.frames, pace, self._stamps.random))
+        return answer._replace(frames=_reads.carried(answer.frames, pace, self._stamps.random))
 
     def _hanging(self, call: Call) -> Timeline:
         """The real gateway never answers here."""
@@ -346,6 +315,8 @@ class Engine:
         ended = partial(self._ended, call)
         if isinstance(answer, Cut):
             return Timeline(0, delay=delay, cut=answer, ended=ended)
+        if call.request.method == "HEAD":
+            answer = answer._replace(body=b"", frames=None)
         call.status = answer.status
         if answer.frames is None:
             call.content = bytes(answer.body)  # and not what it was written from, which the journal would keep
@@ -378,9 +349,19 @@ def _head_size(request: GatewayRequest) -> int:
 def _nowhere(request: GatewayRequest) -> _mapping.GatewayAnswer:
     """Paths the gateway has no route for."""
     if request.path == "/" and request.method in ("GET", "HEAD"):
-        said = b"AI Gateway says hey!" if request.method == "GET" else b""
-        return _mapping.GatewayAnswer(200, _mapping.PLAIN, body=said)
+        return _mapping.GatewayAnswer(200, _mapping.PLAIN, body=b"AI Gateway says hey!")
     return _mapping.GatewayAnswer(404, body=compact({"message": "Not Found", "ok": False}).encode())
+
+
+def _unroutable(error: Exception, route: _routes.Route) -> _mapping.GatewayAnswer:
+    """What the gateway says of a request that it cannot take to a target."""
+    match error:
+        case _conditional_routing.RouterError() if route.says_why:
+            return _mapping.failure(400, str(error))
+        case _conditional_routing.RouterError():
+            return _mapping.failure(500, "Something went wrong")
+        case _:
+            return _mapping.failure(500, route.unreadable.format(error))
 
 
 def _noted(answer: _mapping.GatewayAnswer, call: Call) -> _mapping.GatewayAnswer:

@@ -23,8 +23,9 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
-from portkey_testing import _guardrails, _hooks, _javascript, _product, _validator
+from portkey_testing import _guardrails, _hooks, _hosted_config, _javascript, _validator
 from portkey_testing._cache import Cache
+from portkey_testing._sticky import Stickiness
 from portkey_testing._wanted import MADE_UP
 from portkey_testing.failures import UnknownToGateway
 from portkey_testing.faults import unknown
@@ -85,7 +86,7 @@ class Account:
         self.fallback: Mapping[str, Any] | None = None
         self.verdicts: dict[str, bool] = {}
         self.cache = Cache()
-        self.stickiness = _product.Stickiness()
+        self.stickiness = Stickiness()
 
     def resolve(self, request: GatewayRequest) -> GatewayRequest:
         """The request with everything the account keeps written out, as the open-source gateway would need it.
@@ -104,7 +105,7 @@ class Account:
         if config is None and not headers.get("x-portkey-config"):
             config = self._default(headers, named=key or named)
         if config is not None:
-            written = self.written_out(_product.rewritten(config, sent), key, _direct(headers))
+            written = self.written_out(_hosted_config.rewritten(config, sent), key, _direct(headers))
             if written != config or not headers.get("x-portkey-config", "").startswith("{"):
                 headers["x-portkey-config"] = json.dumps(written)
         elif key is not None:
@@ -255,7 +256,7 @@ def _with_plain_config(request: GatewayRequest) -> GatewayRequest:
 @lru_cache(maxsize=128)
 def _plain(config: str) -> str | None:
     """The text of a config as the open-source brain reads it; None if that takes more than the text."""
-    if not config.startswith("{") or _product.depends_on_the_request(config):
+    if not config.startswith("{") or _hosted_config.depends_on_the_request(config):
         return None
     try:
         given = _javascript.parse_shared(config)
@@ -264,7 +265,7 @@ def _plain(config: str) -> str | None:
     # Most configs have nothing in them that could be meant for the product, which shows at once.
     if not any(mark in config for mark in _MARKS):
         return config
-    written = _product.rewritten(given, ())
+    written = _hosted_config.rewritten(given, ())
     try:
         changed = Account().written_out(written, None) != written
     except UnknownToGateway:
@@ -338,7 +339,7 @@ def as_config(config: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         raise TypeError(f"{where} takes a config as a dict or a portkey_client.Config, not {config!r}")
     direct = {"provider": "openai", "api_key": ""}
-    wrong = _validator.complaints(_Anybody().written_out(_product.rewritten(given, ()), None, direct))
+    wrong = _validator.complaints(_Anybody().written_out(_hosted_config.rewritten(given, ()), None, direct))
     if wrong:
         raise ValueError(f"{where}: the gateway refuses this config: {'; '.join(wrong)}")
     return given

@@ -7,7 +7,7 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from portkey_testing import _javascript
+from portkey_testing import _javascript, _json_errors
 from portkey_testing._policy import BrokenRequestError, Target
 from portkey_testing._routes import Route
 from portkey_testing.timeline import GatewayRequest
@@ -90,4 +90,4 @@ def _json(body: bytes) -> Any:
     try:
         return _javascript.parse(body)
     except ValueError as error:
-        raise BrokenRequestError(_javascript.parse_error(body.decode("utf-8", "replace"))) from error
+        raise BrokenRequestError(_json_errors.parse_error(body.decode("utf-8", "replace"))) from error

@@ -7,13 +7,14 @@ its end fails it then. A test that fails anyway is told about the others in its 
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from portkey_testing._frames import LIBRARIES, root
+from portkey_testing._stack import LIBRARIES, root
 from portkey_testing.failures import PortkeyTestFailure, SeveralFailures
 from portkey_testing.plugin import MARKER
 
@@ -25,6 +26,14 @@ _FOUND: Final = pytest.StashKey[list[PortkeyTestFailure]]()
 """What the fake has written down and the report of the phase has yet to tell."""
 _TOLD: Final = pytest.StashKey[list[BaseException]]()
 """What the test has been stopped by so far, in any phase."""
+
+_NO_FIXTURE: Final = (
+    f"the marker {MARKER} has no effect without the fixture portkey_fake: add it to the parameters of the test, or "
+    '@pytest.mark.usefixtures("portkey_fake")'
+)
+_FIRST_LINES: Final = 40
+_LAST_LINES: Final = 80
+"""Of a journal longer than both, what a report shows: how it began, and what came last."""
 
 
 class Judge:
@@ -53,7 +62,7 @@ class Judge:
         result, raised = None, None
         try:
             result = yield
-        except BaseException as error:  # noqa: BLE001 - raised again below
+        except BaseException as error:  # noqa: BLE001  # raised again below
             raised = error
         # Outside the handler: raised again within it, a failure would get entangled with what the test has raised.
         if item.stash.get(_FAKE, None) is not None:
@@ -66,11 +75,7 @@ class Judge:
             if (mistaken := _taken_for_a_result(raised)) is not None:
                 raise mistaken
         elif raised is None and item.get_closest_marker(MARKER) is not None:
-            pytest.fail(
-                f"the marker {MARKER} has no effect without the fixture portkey_fake: add it to the parameters of the "
-                'test, or @pytest.mark.usefixtures("portkey_fake")',
-                pytrace=False,
-            )
+            pytest.fail(_NO_FIXTURE, pytrace=False)
         if raised is not None:
             raise raised
         return result
@@ -83,19 +88,32 @@ class Judge:
         report = yield
         fake = item.stash.get(_FAKE, None)
         if fake is None or call.excinfo is None:
+            if report.failed and call.when == "call" and item.get_closest_marker(MARKER) is not None:
+                report.sections.append(("portkey_fake", _NO_FIXTURE))
             return report
         item.stash[_TOLD].append(call.excinfo.value)
         if report.failed:
             excinfo = _unwrapped(call.excinfo)
-            if isinstance(excinfo.value, PortkeyTestFailure) and not item.config.getoption("fulltrace"):
+            if _is_for_the_author(excinfo) and not item.config.getoption("fulltrace"):
                 report.longrepr = _told(item, excinfo)
             if call.when != "call":
                 item.stash[_FOUND] += _found(item)
             untold = [failure for failure in item.stash[_FOUND] if not _shows(failure, call.excinfo.value)]
             if untold:
                 report.sections.append(("portkey_fake, what else went wrong", str(_as_one(untold))))
-            report.sections.append((f"portkey_fake, seed {fake.seed}", fake.journal))
+            journal = fake.journal if item.config.get_verbosity() >= 2 else _abridged(fake.journal)
+            report.sections.append((f"portkey_fake, seed {fake.seed}", journal))
         return report
+
+
+def _abridged(journal: str) -> str:
+    """A journal that does not push everything else off the screen."""
+    lines = journal.splitlines()
+    left_out = len(lines) - _FIRST_LINES - _LAST_LINES
+    if left_out <= 1:
+        return journal
+    hint = f"... {left_out} lines are left out; pytest -vv and print(portkey_fake.journal) show them ..."
+    return "\n".join([*lines[:_FIRST_LINES], hint, *lines[-_LAST_LINES:]])
 
 
 def _found(item: pytest.Item) -> list[PortkeyTestFailure]:
@@ -161,8 +179,17 @@ def _shows(failure: PortkeyTestFailure, raised: BaseException) -> bool:
     return False
 
 
+def _is_for_the_author(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether the text says it all: a failure of the fake, or what one of our packages raised on purpose."""
+    last = excinfo.traceback[-1]
+    if isinstance(excinfo.value, PortkeyTestFailure):
+        return True
+    line = linecache.getline(str(last.path), last.lineno + 1)
+    return root(last.frame.raw) in ("portkey_client", "portkey_testing") and line.lstrip().startswith("raise ")
+
+
 def _told(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-    """What a report says of a failure of the fake: its text, below the frames that are not a library's."""
+    """What a report says of a failure of the fake or the client: its text, below the frames that are no library's."""
     entries: list[TracebackType] = []
     shortened: TracebackType | None = None
     entry: TracebackType | None = excinfo.tb

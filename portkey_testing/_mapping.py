@@ -118,8 +118,12 @@ def unreachable(cause: str) -> ProviderAnswer:
 
 
 def read_at_once(answer: ProviderAnswer) -> ProviderAnswer:
-    """The answer with its body read to the end; one that breaks off is no answer."""
-    steps = tuple(answer.frames or ())
+    """The answer put together anew from its text, which has a type; one that breaks off is no answer."""
+    if answer.header("content-type") is None:
+        answer = answer._replace(headers=(*answer.headers, ("content-type", PLAIN)))
+    if answer.frames is None:
+        return answer
+    steps = tuple(answer.frames)
     if any(isinstance(step, Cut) for step in steps):
         text = "Message: terminated Cause: SocketError: other side closed Name: TypeError"
         return ProviderAnswer(500, (("content-type", "text/plain"),), answer.delay, text.encode(), broken=True)
@@ -152,9 +156,6 @@ class Reader(NamedTuple):
     def read(self, answer: ProviderAnswer, hooks: _hooks.Span | None, *, stream: bool) -> GatewayAnswer:
         """What the gateway makes of `answer` to a request that did, or did not, ask for a stream."""
         content_type = answer.header("content-type")
-        if content_type is None and not 200 <= answer.status <= 204:
-            # Other answers are put together anew from their text, and a text has a type.
-            content_type = PLAIN
         passed = tuple([pair for pair in answer.headers if pair[0] not in _NOT_PASSED_ON])
         plain = partial(GatewayAnswer, answer.status, content_type or PLAIN, passed)
         if answer.status in _BODILESS:

@@ -155,7 +155,7 @@ class Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def _opening(self) -> tuple[float, BaseException | None]:
         """How long the client waits for the headers, and what it gets instead of them."""
-        timeline, limit = self._timeline, self._timeouts.read
+        timeline, limit = self._timeline, self._patience()
         if timeline.cut is not None:
             wait, error = self._breaking(timeline.cut)
             wait += timeline.delay

@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias, overload
 
-from portkey_testing import _hooks, _javascript
+from portkey_testing import _hooks, _javascript, _json_errors
 from portkey_testing._hooks import Hook
 
 RETRIED_BY_DEFAULT: Final = (429, 500, 502, 503, 504)
@@ -189,7 +189,7 @@ class _Request:
             custom_host=headers.get("x-portkey-custom-host"),
             timeout=_milliseconds(headers.get("x-portkey-request-timeout")),
             lenient=headers.get("x-portkey-strict-open-ai-compliance") == "false",
-            forward_headers=[name.strip() for name in forwarded.split(",")] if forwarded else None,
+            forward_headers=None if forwarded is None else [name.strip() for name in forwarded.split(",")],
             before=_default_guardrails(headers, "input"),
             after=_default_guardrails(headers, "output"),
         )
@@ -312,7 +312,7 @@ def _target(
 
 
 def _inherit(options: Mapping[str, Any], outer: _Inherited) -> _Inherited:
-    retry, cached = options.get("retry"), options.get("cache")
+    retry, cached, forwarded = options.get("retry"), options.get("cache"), options.get("forward_headers")
     before = _own_hooks(options, "before_request_hooks", "input_guardrails", "input_mutators")
     after = _own_hooks(options, "after_request_hooks", "output_guardrails", "output_mutators")
     return _Inherited(
@@ -320,7 +320,7 @@ def _inherit(options: Mapping[str, Any], outer: _Inherited) -> _Inherited:
         retry=outer.retry if retry is None else _retry(_canonical(retry)),
         timeout=_milliseconds(options.get("request_timeout")) or outer.timeout,
         custom_host=options.get("custom_host") or outer.custom_host,
-        forward_headers=options.get("forward_headers") or outer.forward_headers,
+        forward_headers=outer.forward_headers if forwarded is None else forwarded,
         before=outer.before if before is None else before,
         after=outer.after if after is None else after,
         cache=outer.cache if cached is None else _canonical(cached),
@@ -332,7 +332,7 @@ def _own_hooks(options: Mapping[str, Any], raw: str, guardrails: str, mutators: 
     spelt_out, checks, changes = options.get(raw), options.get(guardrails), options.get(mutators)
     if spelt_out is None and checks is None and changes is None:
         return None
-    if not all(isinstance(written or [], list) for written in (spelt_out, checks, changes)):
+    if any(_javascript.truthy(written) and not isinstance(written, list) for written in (spelt_out, checks, changes)):
         raise BrokenRequestError(_NO_LIST)
     try:
         return (
@@ -361,7 +361,7 @@ def _json(text: str) -> Any:
     try:
         return _javascript.parse_shared(text)
     except ValueError as error:
-        raise BrokenRequestError(_javascript.parse_error(text)) from error
+        raise BrokenRequestError(_json_errors.parse_error(text)) from error
 
 
 def _retry(options: Mapping[str, Any]) -> Retry:

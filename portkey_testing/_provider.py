@@ -16,8 +16,8 @@ from portkey_testing._damage import Content, damaged
 from portkey_testing._dialects import dialect_of
 from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, WrittenJSON
 from portkey_testing._encode import DONE, compact
+from portkey_testing._refusals import Refused
 from portkey_testing._reply import answer_of
-from portkey_testing._validation import Refused
 from portkey_testing.failures import DishonestReply
 from portkey_testing.faults import wire_fault
 from portkey_testing.replies import (
@@ -129,7 +129,7 @@ def as_answer(reply: Answer | Completion | Chunks) -> Answer:
 @lru_cache(maxsize=64)
 def _amount(chunks: tuple[str, ...]) -> Any:
     """The completion that chunks amount to."""
-    from portkey_testing._replayed import completion_of
+    from portkey_testing._recorded_answers import completion_of
 
     return completion_of(chunks)
 
@@ -138,7 +138,7 @@ def kept(said: ProviderAnswer) -> tuple[ProviderAnswer, Any]:
     """The answer, and the completion in it that the provider would keep; a stream is read for that."""
     if said.frames is None:
         return said, json.loads(said.body)
-    from portkey_testing._replayed import completion_of
+    from portkey_testing._recorded_answers import completion_of
 
     frames = tuple(said.frames)
     written = [step.data.decode().removeprefix("data: ").strip() for step in frames if isinstance(step, Frame)]
@@ -320,7 +320,7 @@ def _chunk_frames(reply: Chunks) -> Iterator[Frame | Cut]:
 
 def _recorded(reply: Recorded, asked: _Asked) -> ProviderAnswer:
     """A recording holds what the gateway said, in OpenAI's shape: who speaks like OpenAI says the same."""
-    from portkey_testing._replayed import recorded_answer
+    from portkey_testing._recorded_answers import recorded_answer
 
     found = recorded_answer(reply.cassette, reply.number)
     delivery = reply.delivery

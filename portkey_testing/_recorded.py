@@ -30,7 +30,7 @@ class CassetteGateway(Protocol):
         ...
 
 
-class RecordedGateway:
+class ReplayingGateway:
     """Replays one cassette.
 
     Args:
@@ -117,7 +117,7 @@ class RecordingGateway:
         self.clock = clock
         self._journal = journal
         self._fail = fail
-        self._replayed = None if recorder.replay is None else RecordedGateway(recorder.replay, journal, fail)
+        self._replayed = None if recorder.replay is None else ReplayingGateway(recorder.replay, journal, fail)
 
     def answer(self, request: GatewayRequest) -> Timeline | None:
         """What was recorded before; None for what is to be recorded now.
@@ -225,13 +225,13 @@ def note_target(call: Call, headers: Mapping[str, str], now: float, delay: float
 
 def open_cassette(
     path: str | Path, journal: Journal, fail: Callable[[PortkeyTestFailure], None], **options: Any
-) -> RecordedGateway:
+) -> ReplayingGateway:
     """A cassette to replay; `options` are those of `Replay`.
 
     Raises:
         CassetteError: the file is no cassette, or is damaged.
     """
-    return RecordedGateway(Replay(path, on_miss=miss, **options), journal, fail)
+    return ReplayingGateway(Replay(path, on_miss=miss, **options), journal, fail)
 
 
 def miss(explanation: str) -> NoReturn:

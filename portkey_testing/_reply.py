@@ -15,7 +15,7 @@ from portkey_testing import faults
 from portkey_testing._delivery import Break, Delivery, Pace, modifiers
 
 if TYPE_CHECKING:
-    from portkey_testing.matching import AttemptView
+    from portkey_testing._attempt import AttemptView
 
 _READABLE: Final = 1_000
 """Characters of a text that are shown where a reply is written out."""

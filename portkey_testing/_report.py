@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from portkey_testing._conversation import has_fields
+from portkey_testing._wording import counted, one_line
 from portkey_testing.journal import Call
 from portkey_testing.matching import AttemptView, Conditions, Mismatch, Queued, Script
 
@@ -46,8 +47,8 @@ def _attempted(calls: Sequence[Call]) -> str:
     if not calls:
         return "No call came."
     asked = Counter(attempt.provider for call in calls for attempt in call.route.attempts)
-    tried = ", ".join(f"{provider} ({_count(times, 'attempt')})" for provider, times in asked.items())
-    return f"{_count(len(calls), 'call')} came, to {tried or 'no provider'}."
+    tried = ", ".join(f"{provider} ({counted(times, 'attempt')})" for provider, times in asked.items())
+    return f"{counted(len(calls), 'call')} came, {f'to {tried}' if tried else 'and no provider answered'}."
 
 
 def unused_picks(picks: Iterable[str], drawable: Sequence[str], rule: str) -> str:
@@ -81,7 +82,7 @@ def _unscripted(attempt: AttemptView, scripts: list[Script]) -> Iterator[str]:
     for script, mismatches in candidates[:_SHOWN]:
         yield f"  {script.conditions}  ({script.declared})"
         if not mismatches:
-            yield f"    it matches, but its queue is used up: it has answered {_count(script.answered, 'attempt')}"
+            yield f"    it matches, but its queue is used up: it has answered {counted(script.answered, 'attempt')}"
             continue
         yield f"    {mismatches[0]}"
         yield from (f"      {line}" for line in _difference(mismatches[0]))
@@ -131,11 +132,5 @@ def _times(queued: Queued) -> str:
     return f"{queued.left} times, " if queued.left > 1 else ""
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _shortened(value: object, width: int = 160) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+def _shortened(value: object) -> str:
+    return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), 160)

@@ -101,7 +101,7 @@ def route_of(method: str, path: str) -> Route | None:
             return route
     if method == "POST" and rest.startswith("prompts/"):
         return _prompt(path)
-    if method == "POST" and rest.startswith("proxy/"):
+    if method == "POST" and f"{rest}/".startswith("proxy/"):
         return Route(PROXY, "any", validated=False, says_why=True)
     if method not in ("GET", "POST", "DELETE") or (method == "GET" and rest.startswith("realtime")):
         return None

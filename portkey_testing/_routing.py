@@ -15,19 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from portkey_testing import _conditions, _javascript
+from portkey_testing import _conditional_routing, _javascript
 from portkey_testing._policy import Group, Node, Target
 
 RETRY_AFTER_BUDGET: Final = 60.0
 """Seconds the gateway spends in all on waits a provider asked for."""
-
 
 RETRY_AFTER: Final[Mapping[str, float]] = {"retry-after-ms": 1000.0, "x-ms-retry-after-ms": 1000.0, "retry-after": 1.0}
 """The headers that ask for a wait, in the order in which they are looked for, and their units to a second."""
 
 
 class NoTargets(Exception):
-    """A single strategy over nothing, which the gateway trips over."""
+    """A single strategy over nothing, which the gateway trips over; the text is its runtime's."""
 
 
 class Outcome(Protocol):
@@ -124,7 +123,7 @@ def _grouped(group: Group, context: Mapping[str, Any], draw: Draw) -> Walk[Outco
             return (yield from walk(_conditional(group, context), context, draw))
         case _:
             if not group.targets:
-                raise NoTargets
+                raise NoTargets("Cannot read properties of undefined (reading 'originalIndex')")
             return (yield from walk(group.targets[0], context, draw))
 
 
@@ -143,12 +142,13 @@ def _fallback(group: Group, context: Mapping[str, Any], draw: Draw) -> Walk[Outc
 
 def _falls_back(outcome: Outcome, group: Group) -> str | None:
     """Why the group goes on after this answer; None if it stops."""
-    if outcome.exception:
-        return None
     status = outcome.final_status
-    if group.codes is None:
-        return None if 200 <= status < 300 else f"{status}: fallback on any non-2xx"
-    return f"{status}: fallback on {list(group.codes)}" if status in group.codes else None
+    if 200 <= status < 300 if group.codes is None else status not in group.codes:
+        return None
+    # A gateway behind this one may say so of itself, and this one takes that for its own word.
+    if outcome.exception or outcome.headers.get("x-portkey-gateway-exception") == "true":
+        return None
+    return f"{status}: fallback on {'any non-2xx' if group.codes is None else list(group.codes)}"
 
 
 def balanced(group: Group, drawn: float) -> Node | None:
@@ -163,11 +163,11 @@ def balanced(group: Group, drawn: float) -> Node | None:
 
 
 def _conditional(group: Group, context: Mapping[str, Any]) -> Node:
-    name = _conditions.choose(group.conditions, group.default, context)
+    name = _conditional_routing.choose(group.conditions, group.default, context)
     for child in group.targets:
         if child.name == name:
             return child
-    raise _conditions.RouterError(f"Invalid target name found in the query router: {name}")
+    raise _conditional_routing.RouterError(f"Invalid target name found in the query router: {name}")
 
 
 def _attempts(target: Target) -> Walk[OutcomeT]:

@@ -215,10 +215,11 @@ def _fragments(part: Part, by: By, random: Random) -> Iterator[str]:
     if isinstance(part, ToolCall) and not part.arguments:
         # A call is made, even if nothing is written into it.
         return iter([""])
-    if isinstance(part, ToolCall) and by == "word":
+    written = _written(part)
+    if by == "word" and (isinstance(part, ToolCall) or written.startswith(("{", "["))):
         # JSON has few blanks; models write it token by token.
-        return _found(_RUN, part.arguments)
-    return split(_written(part), by, random)
+        return _found(_RUN, written)
+    return split(written, by, random)
 
 
 def _written(part: Part) -> str:

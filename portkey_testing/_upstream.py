@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from portkey_testing import _honesty, _provider, _report, _validation
+from portkey_testing import _honesty, _provider, _refusals, _report
 from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps
 from portkey_testing._stored import Store
 from portkey_testing.chaos import Chaos, strike
@@ -70,7 +70,7 @@ class Upstream:
         # What a model says needs a request the provider takes; an error or the provider's own bytes do not.
         # Whoever answers at a host of its own may have other rules than the provider it speaks like.
         if view.custom_host is None and (said is None or isinstance(said, _SAID)):
-            refused = _validation.refused(view.provider, request.body, escapes=_has_escapes(view.client_request))
+            refused = _refusals.refused(view.provider, request.body, escapes=_has_escapes(view.client_request))
             if refused is not None:
                 return self._refusal(refused, view)
         if match is None or said is None:
@@ -120,13 +120,13 @@ class Upstream:
     def _unscripted(self, view: AttemptView) -> UnscriptedRequest:
         return UnscriptedRequest(_report.unscripted(view, self._scripts, fakes_mounted=self._fakes_mounted()))
 
-    def _refusal(self, refused: _validation.Refused, view: AttemptView) -> tuple[ProviderAnswer, object]:
-        if _validation.RULE not in self._allowed:
+    def _refusal(self, refused: _refusals.Refused, view: AttemptView) -> tuple[ProviderAnswer, object]:
+        if _refusals.RULE not in self._allowed:
             self._fail(
                 RefusedRequest(
                     f"{_report.brief(view)}: the provider would have refused this request with "
                     f"{refused.status}: {refused.explanation} The application got that refusal; "
-                    f"if the test means it, loosen the rule with fake.allow({_validation.RULE!r})."
+                    f"if the test means it, loosen the rule with fake.allow({_refusals.RULE!r})."
                 )
             )
         return _provider.refusal(refused), f"refused: {refused.message}"

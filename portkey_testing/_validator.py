@@ -1,22 +1,21 @@
 """Which requests the gateway refuses before it looks at any target, in its own words.
 
 The order of the checks, the schema and the wording are those of Portkey's open-source gateway 1.15.2 (its
-`requestValidator`), whose schema errors are worded by zod 3. The provider list is data, see
-`_data/gateway_providers.json`; which hosts a config may name is `_custom_hosts`.
+`requestValidator`), whose schema errors are worded by zod 3. Which providers a config may name is `_known_providers`,
+which hosts `_custom_hosts`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from portkey_testing import _javascript, _mapping, _product
+from portkey_testing import _hosted_config, _javascript, _mapping
 from portkey_testing._custom_hosts import valid_custom_host
+from portkey_testing._known_providers import known_providers
 
 Where: TypeAlias = tuple[str | int, ...]
 
@@ -43,13 +42,6 @@ INCOMPLETE_VERTEX: Final = (
 _CONTENT_TYPES: Final = ("application/json", "multipart/form-data")
 
 
-@cache
-def known_providers() -> tuple[str, ...]:
-    """The providers the gateway knows, in its own order."""
-    path = Path(__file__).parent / "_data" / "gateway_providers.json"
-    return tuple(json.loads(path.read_text(encoding="utf-8"))["providers"])
-
-
 def refusal(headers: Mapping[str, str], *, hosted: bool = False) -> _mapping.GatewayAnswer | None:
     """The refusal of a request with these headers; None if it goes on.
 
@@ -72,7 +64,7 @@ def refusal(headers: Mapping[str, str], *, hosted: bool = False) -> _mapping.Gat
 
 
 @lru_cache(maxsize=128)
-def _config_refusal(text: str, provider: str | None, hosted: bool) -> _mapping.GatewayAnswer | None:  # noqa: FBT001 - cached
+def _config_refusal(text: str, provider: str | None, hosted: bool) -> _mapping.GatewayAnswer | None:  # noqa: FBT001  # cached
     try:
         config = _javascript.parse_shared(text)
     except ValueError:
@@ -104,7 +96,7 @@ def _excused(issue: _Issue, config: Any) -> bool:
     """Whether the hosted product has no such complaint: to it, more fields make a config whole."""
     for step in issue.where:
         config = config[step]
-    return issue.message == INCOMPLETE and any(_javascript.truthy(config.get(name)) for name in _product.COMPLETE)
+    return issue.message == INCOMPLETE and any(_javascript.truthy(config.get(name)) for name in _hosted_config.COMPLETE)
 
 
 # The schema, from the leaves up: a rule takes a value and where it stands, and says what is wrong with it.
@@ -205,10 +197,7 @@ def _text_values(value: Any, where: Where) -> _Judged:
 def _all(judged: list[_Judged]) -> _Judged:
     if judged.count(_FINE) == len(judged):
         return _FINE
-    found = [each for each in judged if each is not _FINE]
-    if not found:
-        return _FINE
-    return _Judged(tuple(issue for each in found for issue in each.issues), any(each.aborted for each in found))
+    return _Judged(tuple(issue for each in judged for issue in each.issues), any(each.aborted for each in judged))
 
 
 def _provider(value: Any, where: Where) -> _Judged:
@@ -259,7 +248,7 @@ _SHAPE: Final = _object(
         "retry": _RETRY,
         "weight": _number,
         "on_status_codes": _list(_number),
-        "targets": _list(lambda target, where: _config(target, where)),  # noqa: PLW0108 - it holds this very rule
+        "targets": _list(lambda target, where: _config(target, where)),  # noqa: PLW0108  # it holds this very rule
         "request_timeout": _number,
         "custom_host": _string,
         "forward_headers": _list(_string),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from portkey_testing import _cache, _hooks, _mapping, _product
+from portkey_testing import _cache, _hooks, _hosted_config, _mapping
 from portkey_testing._cache import Cache, Question
 from portkey_testing._dialects import UnsupportedError, dialect_of
 from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError
@@ -27,6 +28,9 @@ _READ_LATER: Final = range(200, 205)
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS: Final = 20
+_PROXY_AUTHENTICATION: Final = 407
+"""A status that fetches of the gateway's runtime fail on, as if no answer had come."""
+
 _FAILURES: Final = (
     ("ECONNREFUSED", "connection refused"),
     ("ENOTFOUND", "host not found"),
@@ -73,7 +77,7 @@ class Visit:
         self._cache = cache
         self._params = inbound.params(target)
         if cache is not None and "drop_params" in target.options:
-            self._params = _product.without(self._params, target.options["drop_params"])
+            self._params = _hosted_config.without(self._params, target.options["drop_params"])
         self._hooks: _hooks.Span | None = None
         if target.before or target.after:
             subject = Subject("input", self._params, endpoint=inbound.endpoint, metadata=inbound.metadata)
@@ -107,17 +111,24 @@ class Visit:
         asked = self._question()
         if asked is None or self._cache is None:
             return self._called(dialect, target.provider, upstream, number, at)
-        status, kept = self._cache.look_up(asked, at) if number == 1 else (self._route.cache or "MISS", None)
+        call = partial(self._called, dialect, target.provider, upstream, number, at)
+        return self._cached(self._cache, asked, call, number, at)
+
+    def _cached(
+        self, cache: Cache, asked: Question, call: Callable[[], _mapping.Reading], number: int, at: float
+    ) -> _mapping.Reading:
+        """The answer that is kept; else that of the `call`, kept from now on."""
+        status, kept = cache.look_up(asked, at) if number == 1 else (self._route.cache or "MISS", None)
         self._route.cache = status
         if kept is not None:
             answer = _mapping.kept(kept, self._hooks, stream=self._streams)
             return _mapping.Reading(ProviderAnswer(200), answer, 0.0, cache_status=status)
-        reading = self._called(dialect, target.provider, upstream, number, at)
+        reading = call()
         answer, until = reading.answer, at + reading.duration
         if reading.status == 200 and answer.frames is not None and self._streams:
-            answer = answer._replace(frames=self._cache.keeping(asked, answer.frames, until))
+            answer = answer._replace(frames=cache.keeping(asked, answer.frames, until))
         elif reading.status == 200 and answer.content_type == _mapping.JSON and answer.frames is None:
-            self._cache.keep(asked, answer.body, until)
+            cache.keep(asked, answer.body, until)
         return reading._replace(answer=answer, cache_status=status)
 
     @property
@@ -152,7 +163,7 @@ class Visit:
             request=upstream,
         )
         raw, reply, redirects = self._followed(view, upstream, dialect)
-        if raw.frames is not None and not (raw.status in _READ_LATER and raw.status not in target.retry.codes):
+        if raw.status not in _READ_LATER or raw.status in target.retry.codes:
             raw = _mapping.read_at_once(raw)
         if upstream.method == "HEAD":
             raw = raw._replace(body=b"", frames=None)
@@ -192,7 +203,7 @@ class Visit:
         raw, reply = self._ask(view, upstream, dialect)
         delay = 0.0
         followed: tuple[str, ...] = ()
-        while raw.status in _REDIRECTS and (location := raw.header("location")):
+        while raw.status in _REDIRECTS and (location := raw.header("location")) is not None:
             delay += raw.delay
             if len(followed) == _MOST_REDIRECTS:
                 raw = _mapping.unreachable("Error: redirect count exceeded")
@@ -200,6 +211,8 @@ class Visit:
             upstream = _redirected(upstream, raw.status, location)
             followed = (*followed, upstream.url)
             raw, reply = self._ask(replace(view, request=upstream), upstream, dialect)
+        if raw.status == _PROXY_AUTHENTICATION:
+            raw = _mapping.unreachable("Error")
         return (raw._replace(delay=raw.delay + delay) if delay else raw), reply, followed
 
     def _note(self, stage: str, results: list[dict[str, Any]], at: float, *, denied: bool) -> None:

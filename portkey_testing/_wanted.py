@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard
 
 from portkey_testing import _conversation as conversation
 from portkey_testing._attempt import AttemptView
-from portkey_testing._validator import known_providers
+from portkey_testing._known_providers import known_providers
 from portkey_testing.failures import BrokenScript
 from portkey_testing.faults import unknown
 
@@ -213,34 +213,20 @@ def conditions(
     Raises:
         TypeError: a value cannot be what the condition asks for.
     """
-    if isinstance(tools, str):
-        raise TypeError(f"when(tools=...) takes the names of tools in a list, not the string {tools!r}")
-    for name in ("message", "system"):
-        value = plain.get(name)
-        if value is not None and not _is_expected(value):
-            raise TypeError(f"when({name}=...) takes a part of the text or a compiled pattern, not {value!r}")
-    for name in ("model", "provider", "target", "api_key", "custom_host"):
-        value = plain.get(name)
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{name}=... takes a string, not {value!r}")
-    for name, value in (("tool_result", tool_result), ("metadata", metadata), ("json", json)):
-        if value is not None and not isinstance(value, Mapping):
-            raise TypeError(f"when({name}=...) takes a dict of names to values, not {value!r}")
-    given: object = messages
-    if given is not None and not (isinstance(given, Sequence) and all(isinstance(item, Mapping) for item in given)):
-        raise TypeError(f"when(messages=...) takes the whole conversation, a list of dicts, not {messages!r}")
-    turn = plain.get("turn")
-    if turn is not None and (not isinstance(turn, int) or isinstance(turn, bool) or turn < 1):
-        raise TypeError(f"when(turn=...) takes a number from 1 on, not {turn!r}")
-    stream = plain.get("stream")
-    if stream is not None and not isinstance(stream, bool):
-        raise TypeError(f"when(stream=...) takes True or False, not {stream!r}")
-    predicate = plain.get("predicate")
-    if predicate is not None and not callable(predicate):
-        raise TypeError(f"when(predicate=...) takes a function of the attempt, not {predicate!r}")
-    if json is not None:
-        for path in json:
-            _steps(path)
+    given = {
+        "tools": tools,
+        "tool_result": tool_result,
+        "metadata": metadata,
+        "messages": messages,
+        "json": json,
+        **plain,
+    }
+    for name, (fits, words) in _GIVEN.items():
+        value = given.get(name)
+        if value is not None and not fits(value):
+            raise TypeError(f"{words}, not {value!r}")
+    for path in json or ():
+        _steps(path)
     return Conditions(
         tools=None if tools is None else tuple(tools),
         tool_result=None
@@ -257,6 +243,40 @@ def conditions(
 
 def _is_expected(value: object) -> TypeGuard[Expected]:
     return isinstance(value, str) or (isinstance(value, re.Pattern) and isinstance(value.pattern, str))
+
+
+def _is_conversation(value: object) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(item, Mapping) for item in value)
+
+
+def _is_turn(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_a(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+_GIVEN: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "tools": (lambda value: not isinstance(value, str), "when(tools=...) takes the names of tools in a list"),
+    **{
+        name: (_is_expected, f"when({name}=...) takes a part of the text or a compiled pattern")
+        for name in ("message", "system")
+    },
+    **{
+        name: (_is_a(str), f"{name}=... takes a string")
+        for name in ("model", "provider", "target", "api_key", "custom_host")
+    },
+    **{
+        name: (_is_a(Mapping), f"when({name}=...) takes a dict of names to values")
+        for name in ("tool_result", "metadata", "json")
+    },
+    "messages": (_is_conversation, "when(messages=...) takes the whole conversation, a list of dicts"),
+    "turn": (_is_turn, "when(turn=...) takes a number from 1 on"),
+    "stream": (_is_a(bool), "when(stream=...) takes True or False"),
+    "predicate": (callable, "when(predicate=...) takes a function of the attempt"),
+}
+"""What each condition may be given as, and what is said of anything else."""
 
 
 def _expected_result(value: object) -> Expected | Frozen:

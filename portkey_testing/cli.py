@@ -22,7 +22,7 @@ def main() -> None:
     except ModuleNotFoundError as error:  # at the start, or when a command loads what it alone needs
         if error.name is None or error.name.startswith("portkey_"):
             raise
-        print(  # noqa: T201 - a command prints
+        print(  # noqa: T201  # a command prints
             f'portkey-testing needs {error.name}, which comes with: pip install "portkey-testing[testing]"',
             file=sys.stderr,
         )

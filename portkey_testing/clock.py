@@ -25,8 +25,10 @@ import sys
 import threading
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
+
+from portkey_testing._timers import Timers, timers_of
 
 if TYPE_CHECKING:
     import anyio
@@ -37,11 +39,10 @@ _SETTLING_CHECKPOINTS = 2
 _CANCELLING_CHECKPOINTS = 6
 """How often it does after a deadline has fired: a cancellation passes through several tasks before it arrives."""
 
-_last_owner: ContextVar[ref[Any] | None] = ContextVar("portkey_testing_clock_owner", default=None)
-
-
 _MOST_DEADLINES = 1_000
 """How many may fire during a wait without an end: a task that ticks for ever would never let it be called that."""
+
+_last_owner: ContextVar[ref[Any] | None] = ContextVar("portkey_testing_clock_owner", default=None)
 
 
 class _Line:
@@ -77,65 +78,6 @@ class _Line:
         return owner is None or _has_ended(owner)
 
 
-class _Timers(Protocol):
-    """The deadlines of an event loop, and its clock."""
-
-    def next(self) -> float:
-        """Seconds until the first deadline; infinite if there is none."""
-        ...
-
-    def advance(self, seconds: float) -> None:
-        """Set the loop's clock forward."""
-        ...
-
-
-class _AsyncioTimers:
-    """Those of asyncio's own loops, whose timers all ask the loop for the time."""
-
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
-        self._offset = 0.0
-        real = loop.time
-        loop.time = lambda: real() + self._offset
-
-    def next(self) -> float:
-        whens = (handle.when() for handle in self._loop._scheduled if not handle.cancelled())  # noqa: SLF001  # asyncio has no public way to ask for the next timer
-        now: float = self._loop.time()
-        return min(whens, default=math.inf) - now
-
-    def advance(self, seconds: float) -> None:
-        self._offset += seconds
-
-
-class _TrioTimers:
-    """Those of trio, whose clock has an offset, or jumps if it is the one of `trio.testing`."""
-
-    def __init__(self, clock: Any) -> None:
-        self._clock = clock
-
-    def next(self) -> float:
-        import trio
-
-        return trio.lowlevel.current_statistics().seconds_to_next_deadline
-
-    def advance(self, seconds: float) -> None:
-        if hasattr(self._clock, "jump"):
-            self._clock.jump(seconds)
-        else:
-            # trio freezes its clock and lets nobody replace it while it runs.
-            object.__setattr__(self._clock, "offset", self._clock.offset + seconds)
-
-
-class _NoTimers:
-    """Of a loop that cannot be asked, and keeps real time."""
-
-    def next(self) -> float:
-        return math.inf
-
-    def advance(self, seconds: float) -> None:
-        """Nothing runs on it."""
-
-
 class _Queue:
     """The sleepers of one event loop, the earliest first, and the time it has come to.
 
@@ -146,7 +88,7 @@ class _Queue:
 
     __slots__ = ("heap", "now", "timers")
 
-    def __init__(self, now: float, timers: _Timers) -> None:
+    def __init__(self, now: float, timers: Timers) -> None:
         self.heap: list[tuple[float, int, anyio.Event]] = []
         self.now = now
         self.timers = timers
@@ -253,7 +195,7 @@ class VirtualClock:
         loop = _running_loop()
         queue = self._queues.get(loop)
         if queue is None:
-            queue = self._queues[loop] = _Queue(now, _timers_of(loop))
+            queue = self._queues[loop] = _Queue(now, timers_of(loop))
         return queue
 
     def _line(self) -> _Line:
@@ -313,28 +255,6 @@ def _running_loop() -> Any:
     if (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_run():
         return trio.lowlevel.current_root_task()
     return sys.modules["asyncio"].get_running_loop()
-
-
-def _timers_of(loop: Any) -> _Timers:
-    """The deadlines of a loop; every clock of a process that is used in it sets the same time forward."""
-    timers = _all_timers.get(loop)
-    if timers is None:
-        timers = _all_timers[loop] = _new_timers(loop)
-    return timers
-
-
-def _new_timers(loop: Any) -> _Timers:
-    if (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_run():
-        clock = trio.lowlevel.current_clock()
-        return _TrioTimers(clock) if hasattr(clock, "offset") or hasattr(clock, "jump") else _NoTimers()
-    if type(loop).__module__ == "uvloop":
-        from portkey_testing._uvloop import UvloopTimers
-
-        return UvloopTimers(loop)
-    return _AsyncioTimers(loop) if hasattr(loop, "_scheduled") else _NoTimers()
-
-
-_all_timers: WeakKeyDictionary[Any, _Timers] = WeakKeyDictionary()
 
 
 def _has_ended(owner: Any) -> bool:

@@ -16,6 +16,7 @@ from portkey_testing._guardrails import external_checks
 from portkey_testing._hosted import Integration, as_config, as_guardrail, key_behind
 from portkey_testing._wanted import check_provider
 from portkey_testing.clock import VirtualClock
+from portkey_testing.faults import unknown
 from portkey_testing.guard import RULE as RULE_ESCAPED
 from portkey_testing.guard import Guard, guards_on_watch, host_patterns, watching
 from portkey_testing.journal import Call
@@ -261,14 +262,16 @@ class FakeGateway:
         """Loosen rules by name.
 
         Raises:
-            TypeError: something is no name.
+            TypeError: something is no name, or there is none.
             ValueError: there is no rule of that name.
         """
+        if not rules:
+            raise TypeError(f"allow() takes at least one rule: {', '.join(sorted(_RULES))}")
         for rule in rules:
             if not isinstance(rule, str):
                 raise TypeError(f"allow() takes names of rules, one by one, not {rule!r}")
             if rule not in _RULES:
-                raise ValueError(f"there is no rule {rule!r} to loosen; there are: {', '.join(sorted(_RULES))}")
+                raise unknown("rule", rule, sorted(_RULES))
         self._engine.allowed.update(rules)
 
     def chaos(self, *, rate: float, faults: Iterable[str] | None = None, leg: str = "provider") -> None:

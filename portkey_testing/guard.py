@@ -24,8 +24,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from portkey_testing._frames import call_site, comes_from_http, frames, root
 from portkey_testing._patching import InPlace, Patches
+from portkey_testing._stack import call_site, comes_from_http, frames, root
 from portkey_testing.failures import EscapedRequest
 
 RULE: Final = "escaped_requests"

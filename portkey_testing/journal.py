@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from portkey_testing._conversation import ToolExchange, messages_of, tool_exchanges
+from portkey_testing._wording import one_line
 from portkey_testing.timeline import Ending, GatewayRequest
 
 __all__ = [
@@ -55,7 +56,7 @@ class Wait:
     started: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Attempt:
     """One request to one provider.
 
@@ -91,6 +92,9 @@ class Attempt:
     def reply(self) -> str:
         """What answered, as the test wrote it."""
         return str(self.answered_by)
+
+    def __repr__(self) -> str:
+        return f"<Attempt {_tried(self)}>"  # pytest shows it where an assertion fails; bodies would fill the screen
 
 
 @dataclass(slots=True)
@@ -201,7 +205,7 @@ class CallRequest:
         return isinstance(self.body, dict) and self.body.get("stream") is True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Call:
     """One request of the application and everything that came of it.
 
@@ -224,7 +228,7 @@ class Call:
     number: int
     request: CallRequest
     started: float
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | None = None
     status: int | None = None
     error: BaseException | None = None
     chunks: int = 0
@@ -233,8 +237,8 @@ class Call:
     closed_early: bool = False
     broke_off: bool = False
     answer_headers: Sequence[tuple[str, str]] = ()
-    received: Sequence[bytes] = field(default=(), repr=False)
-    _response: Any = field(default=None, init=False, repr=False)
+    received: Sequence[bytes] = ()
+    _response: Any = field(default=None, init=False)
 
     @property
     def response(self) -> Any:
@@ -274,6 +278,9 @@ class Call:
         """The call as a Mermaid sequence diagram."""
         return "\n".join(_mermaid_lines(self))
 
+    def __repr__(self) -> str:
+        return f"<Call {self.number}: {_asked(self)}, {_outcome(self)}>"
+
     def __str__(self) -> str:
         return "\n".join(_call_lines(self))
 
@@ -296,8 +303,8 @@ class Journal:
 def _call_lines(call: Call) -> Iterator[str]:
     yield f"call {call.number} at {call.started:.2f} s: {_asked(call)}"
     for exchange in call.tool_exchanges:
-        result = "no result" if exchange.result is None else _brief(exchange.result)
-        asked = _brief(f"{exchange.name}({_arguments(exchange.arguments)})")
+        result = "no result" if exchange.result is None else one_line(exchange.result)
+        asked = one_line(f"{exchange.name}({_arguments(exchange.arguments)})")
         yield f"│  tool {asked} gave {result}"
     for step in call.route.steps:
         match step:
@@ -306,8 +313,7 @@ def _call_lines(call: Call) -> Iterator[str]:
             case Guardrails():
                 yield f"│  {step}"
             case Attempt():
-                answered = f"{_answered(step)}  {_brief(step.reply)}"
-                yield f"├─ {step.started:.2f} s  {step.provider} {step.target} #{step.number}: {answered}"
+                yield f"├─ {step.started:.2f} s  {_tried(step)}  {one_line(step.reply)}"
                 yield from (f"│    {note}" for note in _notes(step))
     yield f"└─ {_outcome(call)}"
 
@@ -329,7 +335,7 @@ def _mermaid_lines(call: Call) -> Iterator[str]:
             case Attempt():
                 name = names[step.target]
                 yield f"    gateway->>{name}: {_mermaid(f'attempt {step.number} at {step.started:.2f} s')}"
-                yield f"    {name}-->>gateway: {_mermaid(f'{_answered(step)} {_brief(step.reply)}')}"
+                yield f"    {name}-->>gateway: {_mermaid(f'{_answered(step)} {one_line(step.reply)}')}"
                 yield from (f"    Note over gateway: {_mermaid(note)}" for note in _notes(step))
     yield f"    gateway-->>application: {_mermaid(_outcome(call))}"
 
@@ -345,7 +351,11 @@ def _first_attempts(route: Route) -> list[Attempt]:
 def _asked(call: Call) -> str:
     request = call.request
     kind = " (stream)" if request.stream else ""
-    return f"{request.method} {request.path} {_brief(str(request.model or ''))}{kind}".rstrip()
+    return f"{request.method} {request.path} {one_line(str(request.model or ''))}{kind}".rstrip()
+
+
+def _tried(attempt: Attempt) -> str:
+    return f"{attempt.provider} {attempt.target} #{attempt.number}: {_answered(attempt)}"
 
 
 def _answered(attempt: Attempt) -> str:
@@ -380,7 +390,7 @@ def _outcome(call: Call) -> str:
     if call.broke_off:
         parts.append("broke off")
     if call.error is not None:
-        parts.append(f"{type(call.error).__name__}: {_brief(str(call.error))}")
+        parts.append(f"{type(call.error).__name__}: {one_line(str(call.error))}")
     return ", ".join(parts)
 
 
@@ -388,11 +398,6 @@ def _arguments(arguments: Any) -> str:
     if isinstance(arguments, dict):
         return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     return str(arguments)
-
-
-def _brief(text: str, width: int = 100) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def _decoded(body: bytes) -> Any:

@@ -6,14 +6,13 @@ Conditions see the attempt as the provider would get it, in OpenAI's shape and a
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import NamedTuple
 
 from portkey_testing._attempt import AttemptView
+from portkey_testing._stack import caller
 from portkey_testing._wanted import (
     ABSENT,
     Check,
@@ -41,7 +40,6 @@ __all__ = [
     "Queued",
     "Script",
     "Scripts",
-    "caller",
     "conditions",
 ]
 
@@ -249,14 +247,3 @@ class Handle:
     def _check_not_retired(self) -> None:
         if self._script.retired:
             raise RuntimeError(self._script.retired)
-
-
-def caller() -> str:
-    """File and line of the nearest frame outside this package, for messages."""
-    frame: FrameType | None = inspect.currentframe()
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith("portkey_testing."):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "unknown"

@@ -106,7 +106,7 @@ class _Arrivals:
         if self._token is None:
             from tempfile import NamedTemporaryFile
 
-            self._token = NamedTemporaryFile(prefix="portkey-testing-home-")  # noqa: SIM115 - it is closed in the end
+            self._token = NamedTemporaryFile(prefix="portkey-testing-home-")  # noqa: SIM115  # it is closed in the end
         node.workerinput["portkey_home"] = [str(self._config.rootpath), self._token.name]
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

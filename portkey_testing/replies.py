@@ -7,7 +7,7 @@ when one is made is checked then; what depends on the request it answers is chec
     "hello"                                   text
     tool_call("get_weather", city="Oslo")     a tool call; join several, and text, with +
     refusal(...), reasoning(...), audio(...)  what else a model says
-    parsed({...})                             structured output, from a dict or a pydantic object
+    parsed({...})                             structured output, from a dict, a pydantic object or a dataclass
     choices("one", "two")                     the answers to a request with n=2
     recorded("cassettes/x.yaml", 2)           an answer that was once real
     error("rate_limited", retry_after=20)     an error in the provider's own words
@@ -24,13 +24,14 @@ import base64
 import json
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, is_dataclass, replace
 from functools import cache, reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from portkey_testing import faults
+from portkey_testing._data import table
 from portkey_testing._delivery import CHUNKINGS, Break, By, Delivery, Headers, Pace
 from portkey_testing._reply import (
     Answer,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel, ValidationError
 
-    from portkey_testing.matching import AttemptView
+    from portkey_testing._attempt import AttemptView
 
 __all__ = [
     "CHUNKINGS",
@@ -142,13 +143,14 @@ def audio(transcript: str, data: bytes = b"") -> Answer:
 
 
 def parsed(value: object) -> Answer:
-    """Structured output: a dict, a list or a pydantic object, as the JSON text a model writes.
+    """Structured output: a dict, a list, a pydantic object or a dataclass, as the JSON text a model writes.
 
     Raises:
         TypeError: it cannot become JSON.
     """
     dump = getattr(value, "model_dump_json", None)
-    return Answer(parts=(Text(dump() if dump is not None else as_json(value, "parsed()")),), structured=True)
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return Answer(parts=(Text(dump() if dump is not None else as_json(plain, "parsed()")),), structured=True)
 
 
 def choices(*answers: object) -> Answer:
@@ -265,7 +267,7 @@ def recorded(cassette: str | Path, number: int = 1) -> Recorded:
         CassetteError: the file is no cassette, or is damaged.
         LookupError: it has no such interaction, or that one failed without an answer.
     """
-    from portkey_testing._replayed import recorded_answer
+    from portkey_testing._recorded_answers import recorded_answer
 
     recorded_answer(str(cassette), number)
     return Recorded(cassette=str(cassette), number=number)
@@ -279,6 +281,8 @@ def error(name: str, *, retry_after: float | None = None, message: str | None = 
     """
     known = {known for catalogue in error_catalogue().values() for known in catalogue}
     if name not in known:
+        if isinstance(name, int):
+            raise TypeError(f"error() takes the name of an error; a bare status is status({name})")
         raise faults.unknown("provider error", name, sorted(known))
     if retry_after is not None and (not is_number(retry_after) or not retry_after >= 0):
         raise ValueError(f"error(retry_after=...) is a number of seconds from 0 on, not {retry_after!r}")
@@ -290,10 +294,15 @@ def status(code: int, body: str | Mapping[str, Any] | None = None, *, content_ty
 
     Without a body, a provider gives its own kind of error with it, as providers do: the gateway makes a 500 of an error
     it cannot read.
+
+    Raises:
+        ValueError: it is no HTTP status, or one of success without a body.
     """
     if not _is_status(code):
         raise ValueError(f"status() takes an HTTP status, not {code!r}")
     if body is None:
+        if code < 300:
+            raise ValueError(f"status({code}) needs a body, being no error; what a model says is scripted as a text")
         return Native(status=code, content_type=content_type)
     if isinstance(body, str):
         return Native(status=code, content_type=content_type or ("text/plain" if body else None), body=body)
@@ -343,6 +352,8 @@ def fault(name: str) -> Reply:
     if name in faults.DAMAGES:
         return text(STOCK).damaged(name)
     if name not in faults.CATALOGUE:
+        if names := [fault.name for fault in faults.CATALOGUE.values() if fault.raises == name]:
+            raise ValueError(f"{name} is what httpx makes of the faults {', '.join(names)}: choose one of these")
         raise faults.unknown("fault", name, [*faults.CATALOGUE, *faults.DAMAGES])
     return FaultReply(name=name)
 
@@ -374,6 +385,11 @@ def as_reply(value: object) -> Reply:
     dump = getattr(value, "model_dump", None)
     if dump is not None and hasattr(value, "choices"):
         return completion(dump(mode="json", exclude_unset=True))
+    if isinstance(value, BaseException):
+        raise TypeError(
+            "what breaks between the gateway and a provider is a fault, such as fault('stall_before_headers'); what an "
+            f"HTTP library raises in the application is for fake.gateway.reply(...), as is {value!r:.100}"
+        )
     raise TypeError(
         "a reply is a string, a reply of portkey_testing.replies, a completion as a dict, a status as an int, a list "
         f"of texts and tool calls, or a function of the attempt; not {_kind(value)}: {value!r:.100}"
@@ -383,9 +399,7 @@ def as_reply(value: object) -> Reply:
 @cache
 def error_catalogue() -> Mapping[str, Mapping[str, Any]]:
     """The provider errors by provider and name."""
-    path = Path(__file__).parent / "_data" / "provider_errors.json"
-    data = json.loads(path.read_text(encoding="utf-8"))
-    return MappingProxyType({provider: entries for provider, entries in data.items() if provider != "about"})
+    return MappingProxyType(table("provider_errors"))
 
 
 def _event(event: Mapping[str, Any]) -> str:

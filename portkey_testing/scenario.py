@@ -27,7 +27,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -36,33 +36,17 @@ import yaml
 
 from portkey_testing import replies
 from portkey_testing.cassettes import CassetteError
-from portkey_testing.matching import Handle
+from portkey_testing.faults import unknown
+from portkey_testing.matching import Conditions, Handle
 from portkey_testing.replies import Answer, Reply, as_reply
 
 if TYPE_CHECKING:
     from portkey_testing.gateway import FakeGateway
 
 VERSION: Final = 1
-_CONDITIONS: Final = frozenset(
-    (
-        "message",
-        "system",
-        "model",
-        "provider",
-        "target",
-        "api_key",
-        "custom_host",
-        "virtual_key",
-        "slug",
-        "tools",
-        "tool_result",
-        "turn",
-        "stream",
-        "metadata",
-        "messages",
-        "json",
-    )
-)
+_CONDITIONS: Final = {spec.name for spec in fields(Conditions)} - {"predicate"} | {"virtual_key", "slug"}
+"""Those of `fake.when(...)`: a file has no functions."""
+
 _TOP: Final = frozenset(
     ("portkey_scenario", "allow", "saved_configs", "virtual_keys", "default_provider", "chaos", "scripts", "gateway")
 )
@@ -71,7 +55,8 @@ _MODIFIERS: Final = frozenset(
 )
 _OF_ANSWERS: Final = frozenset(("finished", "with_logprobs"))
 
-Path_: TypeAlias = tuple[str | int, ...]
+Place: TypeAlias = tuple[str | int, ...]
+"""Where a field stands: the names and positions that lead to it."""
 
 
 class ScenarioError(ValueError):
@@ -87,30 +72,32 @@ class _Document:
 
     def __init__(self, text: str, path: Path) -> None:
         self.path = path
+        if text.startswith("portkey_cassette:"):
+            raise ScenarioError(f"{path}: this is a cassette; fake.replay(path) and `serve --cassette FILE` play it")
         try:
             node = yaml.compose(text, Loader=yaml.CSafeLoader)
         except yaml.MarkedYAMLError as cause:
             raise ScenarioError(f"{path}:{_line_of(cause)}: this is no YAML: {cause.problem or cause}") from cause
         except yaml.YAMLError as cause:
             raise ScenarioError(f"{path}: this is no YAML: {cause}") from cause
-        self._lines: dict[Path_, int] = {}
+        self._lines: dict[Place, int] = {}
         self._note(node, (), ())
         try:
             self.value = yaml.load(text, Loader=yaml.CSafeLoader)
         except yaml.MarkedYAMLError as cause:  # a tag that YAML has not, a key that is a list
             raise ScenarioError(f"{path}:{_line_of(cause)}: this is no YAML: {cause.problem or cause}") from cause
 
-    def line(self, place: Path_) -> str:
+    def line(self, place: Place) -> str:
         """File and line of a field, or of what it would stand in."""
         number = next((self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines), 1)
         return f"{self.path}:{number}"
 
-    def error(self, place: Path_, problem: object) -> ScenarioError:
+    def error(self, place: Place, problem: object) -> ScenarioError:
         """What is wrong with the field at `place`."""
         field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
         return ScenarioError(f"{self.line(place)}: {field or 'the scenario'}: {problem}")
 
-    def _note(self, node: Any, place: Path_, above: tuple[Any, ...]) -> None:
+    def _note(self, node: Any, place: Place, above: tuple[Any, ...]) -> None:
         """Note the lines of everything in a node that stands below the nodes `above`.
 
         Raises:
@@ -132,7 +119,7 @@ class _Document:
             for index, value in enumerate(node.value):
                 self._note(value, (*place, index), (*above, node))
 
-    def named(self, value: object, place: Path_) -> Mapping[str, Any]:
+    def named(self, value: object, place: Place) -> Mapping[str, Any]:
         """A mapping with any fields; nothing is none.
 
         Raises:
@@ -144,7 +131,7 @@ class _Document:
             raise self.error(place, f"a mapping is wanted here, not {value!r:.80}")
         return value
 
-    def string(self, value: object, place: Path_) -> str:
+    def string(self, value: object, place: Place) -> str:
         """A string.
 
         Raises:
@@ -154,7 +141,7 @@ class _Document:
             raise self.error(place, f"a string is wanted here, not {value!r:.80}")
         return value
 
-    def mapping(self, value: object, place: Path_, known: Iterable[str]) -> Mapping[str, Any]:
+    def mapping(self, value: object, place: Place, known: Iterable[str]) -> Mapping[str, Any]:
         """A mapping with no other fields than the known ones.
 
         Raises:
@@ -165,10 +152,10 @@ class _Document:
         known = sorted(known)
         for name in value:
             if name not in known:
-                raise self.error((*place, str(name)), f"there is no such field here; there are: {', '.join(known)}")
+                raise self.error((*place, str(name)), str(unknown("field here", name, known)))
         return value
 
-    def items(self, value: object, place: Path_) -> list[Any]:
+    def items(self, value: object, place: Place) -> list[Any]:
         """A list.
 
         Raises:
@@ -178,7 +165,7 @@ class _Document:
             raise self.error(place, f"a list is wanted here, not {value!r:.80}")
         return value
 
-    def made(self, place: Path_, make: Callable[[], Any]) -> Any:
+    def made(self, place: Place, make: Callable[[], Any]) -> Any:
         """What a function of the Python interface makes of a field.
 
         Raises:
@@ -203,7 +190,7 @@ class _Script:
         standby: What answers the others, if anything does.
     """
 
-    place: Path_
+    place: Place
     conditions: Mapping[str, Any]
     queue: list[Reply]
     standby: Reply | None
@@ -215,6 +202,8 @@ def load(fake: FakeGateway, path: str | Path) -> None:
     Raises:
         ScenarioError: the file is no scenario, and nothing in it is scripted; the text names file, line and field.
     """
+    if not isinstance(path, str | Path):
+        raise TypeError(f"load() takes the path of a scenario file, not {path!r:.100}")
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -254,7 +243,7 @@ def load_text(fake: FakeGateway, text: str, path: Path) -> None:
     for config_id, config in document.named(top.get("saved_configs"), ("saved_configs",)).items():
         fake.saved_config(config_id, document.named(config, ("saved_configs", config_id)))
     for key, provider in document.named(top.get("virtual_keys"), ("virtual_keys",)).items():
-        place: Path_ = ("virtual_keys", key)
+        place: Place = ("virtual_keys", key)
         document.made(place, partial(fake.virtual_key, key, provider=document.string(provider, place)))
     if top.get("default_provider") is not None:
         place = ("default_provider",)
@@ -273,7 +262,7 @@ def _handle(fake: FakeGateway, conditions: Mapping[str, Any]) -> Handle:
     return fake.when(**_with_patterns(conditions))
 
 
-def _script(document: _Document, value: object, place: Path_, conditions: Collection[str]) -> _Script:
+def _script(document: _Document, value: object, place: Place, conditions: Collection[str]) -> _Script:
     fields = document.mapping(value, place, ("when", "reply", "always") if conditions else ("reply", "always"))
     if "reply" not in fields and "always" not in fields:
         raise document.error(place, "a script has `reply`, `always` or both")
@@ -285,7 +274,7 @@ def _script(document: _Document, value: object, place: Path_, conditions: Collec
     )
 
 
-def _reply(document: _Document, value: object, place: Path_) -> Reply:
+def _reply(document: _Document, value: object, place: Place) -> Reply:
     """A reply: a plain value, or a mapping of its kind to what it takes, with its modifiers."""
     if isinstance(value, list):
         return _parts(document, value, place)
@@ -318,54 +307,54 @@ def _modified(reply: Reply, name: str, value: Any) -> Reply:
     return modified
 
 
-def _tool_call(document: _Document, value: Any, place: Path_) -> Reply:
+def _tool_call(document: _Document, value: Any, place: Place) -> Reply:
     given = document.mapping(value, place, ("name", "arguments", "call_id", "raw"))
     options = {name: given[name] for name in ("call_id", "raw") if name in given}
     return replies.tool_call(given.get("name", ""), given.get("arguments"), **options)
 
 
-def _parts(document: _Document, value: Any, place: Path_) -> Reply:
+def _parts(document: _Document, value: Any, place: Place) -> Reply:
     return as_reply(_replies(document, value, place))
 
 
-def _replies(document: _Document, value: Any, place: Path_) -> list[Reply]:
+def _replies(document: _Document, value: Any, place: Place) -> list[Reply]:
     return [_reply(document, item, (*place, index)) for index, item in enumerate(document.items(value, place))]
 
 
-def _audio(document: _Document, value: Any, place: Path_) -> Reply:
+def _audio(document: _Document, value: Any, place: Place) -> Reply:
     given = document.mapping(value, place, ("transcript", "data"))
     written = document.string(given.get("data", ""), (*place, "data"))
     return replies.audio(given.get("transcript", ""), base64.b64decode(written, validate=True))
 
 
-def _error(document: _Document, value: Any, place: Path_) -> Reply:
+def _error(document: _Document, value: Any, place: Place) -> Reply:
     if isinstance(value, str):
         return replies.error(value)
     given = dict(document.mapping(value, place, ("name", "retry_after", "message")))
     return replies.error(given.pop("name", ""), **given)
 
 
-def _status(document: _Document, value: Any, place: Path_) -> Reply:
+def _status(document: _Document, value: Any, place: Place) -> Reply:
     if not isinstance(value, Mapping):
         return replies.status(value)
     given = dict(document.mapping(value, place, ("code", "body", "content_type")))
     return replies.status(given.pop("code", 0), given.pop("body", None), **given)
 
 
-def _native(document: _Document, value: Any, place: Path_) -> Reply:
+def _native(document: _Document, value: Any, place: Place) -> Reply:
     given = dict(document.mapping(value, place, ("body", "status", "content_type", "events", "gap")))
     if "events" in given:
         document.items(given["events"], (*place, "events"))
     return replies.native(given.pop("body", None), **given)
 
 
-def _recorded(document: _Document, value: Any, place: Path_) -> Reply:
+def _recorded(document: _Document, value: Any, place: Place) -> Reply:
     given = document.mapping(value, place, ("cassette", "number"))
     cassette = document.path.parent / str(given.get("cassette", ""))
     return replies.recorded(cassette, given.get("number", 1))
 
 
-_KINDS: Final[Mapping[str, Callable[[_Document, Any, Path_], Reply]]] = {
+_KINDS: Final[Mapping[str, Callable[[_Document, Any, Place], Reply]]] = {
     "text": lambda _document, value, _place: replies.text(value),
     "refusal": lambda _document, value, _place: replies.refusal(value),
     "reasoning": lambda _document, value, _place: replies.reasoning(value),

@@ -29,9 +29,12 @@ NEVER_AGAIN: Final = frozenset((400, 401, 402, 403, 404, 405, 410, 411, 413, 414
 LONGEST_WAIT: Final = 60.0
 """Seconds; a Retry-After beyond this is a quota, and waiting for it is nobody's duty."""
 
-_PAUSE: Final = 0.001
+_TOLERANCE: Final = 0.001
+"""Seconds that make no pause."""
+
 _FINISHED: Final = b'"finish_reason":"'
 """What is in a stream that came to its end."""
+
 _NEVER_CODES: Final = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 
 
@@ -97,8 +100,8 @@ def _retries(attempts: Sequence[Call]) -> Iterator[Finding]:
             yield Finding("retried", both, f"{hopeless} will be the answer again, and it was asked again")
             continue
         asked = _retry_after(before)
-        waited = after.started - (before.started + (before.duration or 0.0))
-        if asked is not None and asked <= LONGEST_WAIT and waited < asked - _PAUSE:
+        waited = _pause(before, after)
+        if asked is not None and asked <= LONGEST_WAIT and waited < asked - _TOLERANCE:
             words = f"the answer asked for {asked:g} s of patience (Retry-After), and got {waited:g} s"
             yield Finding("impatient", both, words)
 
@@ -131,11 +134,15 @@ def _storms(attempts: Sequence[Call]) -> Iterator[Finding]:
         return
     at_once = 0
     for before, after in pairwise(attempts):
-        paused = after.started - (before.started + (before.duration or 0.0)) > _PAUSE
-        at_once = 0 if paused else at_once + 1
+        at_once = 0 if _pause(before, after) > _TOLERANCE else at_once + 1
         if at_once > MOST_AT_ONCE:
             yield Finding("stormed", numbers, f"it was made again {at_once} times in a row without any pause")
             return
+
+
+def _pause(before: Call, after: Call) -> float:
+    """Seconds from the end of one call to the start of the next."""
+    return after.started - (before.started + (before.duration or 0.0))
 
 
 def _truncated(calls: Sequence[Call]) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ SNIPPETS: Final = ROOT / "build" / "snippets"
 
 sys.path.insert(0, str(ROOT))
 
-from tests.pages import PAGES, blocks  # noqa: E402 - found by the line above: scripts are no package
+from tests.pages import PAGES, blocks  # noqa: E402  # found by the line above: scripts are no package
 
 
 def main() -> None:

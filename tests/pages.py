@@ -84,11 +84,11 @@ def module_of(page: Path) -> ModuleType:
         for block in blocks(page, "python"):
             if block.title:
                 continue
-            exec(block.script, known)  # noqa: S102 - it is our own text
+            exec(block.script, known)  # noqa: S102  # it is our own text
             # The empty lines make tracebacks point into the page.
             code = compile("\n" * (block.line - 1) + block.code, page, "exec")
             with redirect_stdout(StringIO()) as out:
-                exec(code, vars(module))  # noqa: S102 - likewise
+                exec(code, vars(module))  # noqa: S102  # likewise
             fake.verify()
             claimed, printed = block.printed, out.getvalue()
             assert claimed == printed, f"{page}:{block.line}: claims to print {claimed!r}, prints {printed!r}"

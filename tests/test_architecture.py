@@ -25,7 +25,7 @@ CLIENT_SHELLS: Final = (
     "_chunks",
     "_drive",
     "_streams",
-    "_events",
+    "_event_streams",
     "_messages",
     "_chat",
     "_achat",

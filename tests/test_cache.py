@@ -217,6 +217,21 @@ def test_a_similar_request_is_answered_from_a_semantic_cache(question: str, more
     assert status == _status(_cached(fake, SEMANTIC, question, **more))
 
 
+def test_a_refresh_replaces_the_answers_to_similar_questions() -> None:
+    """And leaves those to other questions, and to the same one asked otherwise."""
+    fake = FakeGateway()
+    fake.reply("old", "Rome", "warm", "new")
+
+    _cached(fake, SEMANTIC)
+    _cached(fake, SEMANTIC, "Weather in Rome?")
+    _cached(fake, SEMANTIC, fields={"temperature": 1})
+    _cached(fake, SEMANTIC, "The weather in Oslo, please", cache_force_refresh="true")
+
+    assert "new" == _cached(fake, SEMANTIC).said
+    assert "Rome" == _cached(fake, SEMANTIC, "Weather in Rome?").said
+    assert "warm" == _cached(fake, SEMANTIC, fields={"temperature": 1}).said
+
+
 def test_only_what_a_user_says_is_compared() -> None:
     """Without a message of a user there is nothing to compare, however alike the rest."""
     fake = FakeGateway()

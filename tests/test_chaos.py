@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from portkey_testing import FakeGateway, fault_matrix
+from portkey_testing import FakeGateway, fault_matrix, text
 from portkey_testing.chaos import failures
-from portkey_testing.replies import Reply
-from tests.fake_support import SYNC, body
+from portkey_testing.replies import STOCK, Reply
+from tests.fake_support import SYNC, Answer, body
 
 
 def outcomes(seed: int, *more: dict[str, Any], **options: Any) -> list[object]:
@@ -33,6 +33,17 @@ def test_chaos_comes_from_the_seed(leg: str) -> None:
     """The same seed brings the same failures, another one others."""
     assert outcomes(1, rate=0.5, leg=leg) == outcomes(1, rate=0.5, leg=leg)
     assert outcomes(1, rate=0.5, leg=leg) != outcomes(2, rate=0.5, leg=leg)
+
+
+@pytest.mark.parametrize(("leg", "attempts"), [("provider", 1), ("application", 0)])
+def test_chaos_strikes_on_its_leg(leg: str, attempts: int) -> None:
+    """In place of a provider, which the gateway has asked, or on the way to the gateway, which asks nobody."""
+    fake = FakeGateway()
+    fake.always("fine")
+    fake.chaos(rate=1.0, faults=["overloaded"], leg=leg)
+
+    assert 503 == SYNC.ask(fake).status
+    assert attempts == len(fake.last.route.attempts)
 
 
 def test_each_chaos_has_draws_of_its_own() -> None:
@@ -85,29 +96,35 @@ def test_chaos_that_makes_no_sense_is_refused(options: dict[str, Any], message: 
         FakeGateway().chaos(**options)
 
 
+def seen(answer: Answer) -> tuple[object, ...]:
+    """What an application can tell an answer by."""
+    return answer.status, sorted(answer.headers.items()), answer.content, type(answer.error)
+
+
 @fault_matrix()
 def test_every_failure_of_a_provider_is_answered(fault: Reply) -> None:
-    """Through the gateway each is a status, or a stream that the client can read."""
-    fake = FakeGateway()
+    """Through the gateway each is an answer, and another one than that of a provider that is well."""
+    fake, well = FakeGateway(), FakeGateway()
     fake.provider("openai").reply(fault)
+    well.reply(text(STOCK))
+    config = {"provider": "openai", "api_key": "K", "request_timeout": 1000}
 
-    answer = SYNC.ask(fake, config={"provider": "openai", "api_key": "K", "request_timeout": 1000})
-
-    assert answer.status >= 200
+    assert seen(SYNC.ask(well, config=config)) != seen(SYNC.ask(fake, config=config))
     fake.verify()
 
 
 @fault_matrix("application", stream=True, argument="trouble")
 def test_every_failure_on_the_way_is_seen(trouble: Reply) -> None:
     """The application sees an exception, another status, or a stream that is not as it should be."""
-    fake = FakeGateway()
+    fake, well = FakeGateway(), FakeGateway()
     fake.gateway.reply(trouble)
+    well.gateway.reply(text(STOCK))
 
     try:
         answer = SYNC.ask(fake, body(stream=True), timeout=5.0)
     except httpx.HTTPError:
         return
-    assert answer.content or answer.error or answer.status == 200
+    assert seen(SYNC.ask(well, body(stream=True))) != seen(answer)
     fake.verify()
 
 

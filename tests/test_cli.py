@@ -266,6 +266,16 @@ def test_a_program_is_recorded_and_its_status_kept(tmp_path: Path, gateway: Tiny
     assert KEY not in file.read_text()
 
 
+def test_a_recording_of_a_gateway_that_is_not_up_says_so(tmp_path: Path) -> None:
+    """Else it would pass for a recording, and be replayed."""
+    file = tmp_path / "x.yaml"
+    record = ("record", "--gateway", "http://127.0.0.1:9/v1", "-o", str(file), "--", sys.executable, "-c", PROGRAM)
+
+    done = subprocess.run([*COMMAND, *record, "Hi"], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+    assert "of them without an answer: if that was not meant, delete the file" in done.stderr
+
+
 # demo
 
 
@@ -294,7 +304,7 @@ def test_the_demo_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_colour_can_be_asked_for_and_refused(
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
-    coloured: bool,  # noqa: FBT001 - a column of a table
+    coloured: bool,
 ) -> None:
     """In a pipe, and on a terminal, which `color=True` of the runner stands for."""
     monkeypatch.setenv(variable, "1")
@@ -513,7 +523,7 @@ def test_a_gateway_that_is_not_there_ends_with_3() -> None:
         ("body.mood", False),
     ],
 )
-def test_the_models_know_their_fields(path: str, known: bool) -> None:  # noqa: FBT001 - a column of a table
+def test_the_models_know_their_fields(path: str, known: bool) -> None:
     """A path is looked up through lists and optional parts."""
     assert known == knows(ChatCompletions, path)
 

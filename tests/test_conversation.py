@@ -110,6 +110,6 @@ def test_the_tools_that_are_offered(tools: object, offered: tuple[str, ...]) -> 
         (1, {"a": 1}, False),
     ],
 )
-def test_a_value_may_have_more_fields_than_are_asked_for(value: object, wanted: object, holds: bool) -> None:  # noqa: FBT001  # a table's column
+def test_a_value_may_have_more_fields_than_are_asked_for(value: object, wanted: object, holds: bool) -> None:
     """Lists must be as long, objects may be larger."""
     assert holds == conversation.has_fields(value, wanted)

@@ -92,6 +92,18 @@ def test_what_providers_like_openai_are_sent(provider: str, fields: dict[str, An
             {"tools": [{"type": "web_search", "web_search": {"name": "v1", "uses": 2}}]},
             {"tools": [{"uses": 2, "name": "web_search", "type": "v1"}]},
         ),
+        (
+            {"tools": [{"function": {"description": {}}, "cache_control": {}}]},
+            {
+                "tools": [
+                    {
+                        "description": {},
+                        "input_schema": {"type": "object", "properties": {}, "required": [], "$defs": {}},
+                        "cache_control": {"type": "ephemeral"},
+                    }
+                ]
+            },
+        ),
         ({"model": "portkey-default"}, {"model": "claude-2.1"}),
     ],
 )
@@ -142,6 +154,11 @@ def test_what_anthropic_is_sent(fields: dict[str, Any], sent: dict[str, Any]) ->
             },
             [{"type": "tool_use", "name": "f", "id": "c", "input": {}}],
         ),
+        (
+            {"role": "assistant", "tool_calls": [{"function": {"arguments": {"a": 1}}}]},
+            [{"type": "tool_use", "input": {}}],
+        ),
+        ({"role": "tool"}, [{"type": "tool_result", "tool_use_id": ""}]),
         (
             {"role": "assistant", "content_blocks": [{"type": "thinking", "thinking": "h"}], "content": "a"},
             [{"type": "thinking", "thinking": "h"}],
@@ -207,6 +224,7 @@ def test_what_the_gateway_makes_of_a_200(provider: str, said: Any, expected: Any
         ("openrouter", {"message": "m"}, "openrouter error: m"),
         ("together-ai", {"error": "m"}, "together-ai error: m"),
         ("together-ai", {"message": "m"}, "together-ai error: m"),
+        ("together-ai", {"error": []}, "together-ai error: "),
         ("anthropic", {"error": None}, "anthropic error: undefined"),
         ("anthropic", [], "Invalid response received from anthropic: []"),
     ],
@@ -217,6 +235,35 @@ def test_errors_are_reworded(provider: str, said: Any, message: str) -> None:
 
     assert (400, message) == (answer.status, answer.json["error"]["message"])
     assert provider == answer.json["provider"]
+
+
+def test_ollama_needs_no_key_and_answers_under_its_name() -> None:
+    """At a path of its own, with the fields it knows, whole or streamed."""
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}], "usage": None}
+
+    whole, request = _ask("ollama", thinking={"type": "disabled"}, max_completion_tokens=-1, logprobs=True)
+    stream, _ = _ask("ollama", native(events=[{"data": chunk}, {"data": "[DONE]"}]), stream=True)
+
+    assert ("http://localhost/v1/chat/completions", None) == (request.url, request.headers.get("authorization"))
+    assert {"think": False, "max_tokens": 0}.items() <= request.body.items()
+    assert "logprobs" not in request.body
+    assert "ollama" == whole.json["provider"] == stream.chunks[0]["provider"]
+    assert "usage" not in stream.chunks[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "message"),
+    [
+        ({"error": {"message": "m"}}, 404, "ollama error: m"),
+        ({"message": "m"}, 404, 'Invalid response received from ollama: {"message":"m"}'),
+        ({}, 200, "Invalid response received from ollama: {}"),
+    ],
+)
+def test_errors_of_ollama_are_reworded(said: Any, code: int, message: str) -> None:
+    """What is neither a completion nor an error is one, too."""
+    answer, _ = _ask("ollama", native(said, status=code))
+
+    assert (code, message) == (answer.status, answer.json["error"]["message"])
 
 
 def test_mapping_that_no_recording_proves_is_marked() -> None:
@@ -306,9 +353,25 @@ def test_a_redirect_is_followed(code: int, location: str, method: str, url: str,
     assert (url,) == fake.last.route.attempts[0].redirects
 
 
-def test_redirects_that_never_end_are_a_broken_connection() -> None:
-    """After twenty the gateway gives up."""
-    answer, _ = _ask("openai", status(307).with_headers({"location": "/again"}))
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/models"])
+def test_a_head_is_answered_without_a_body(path: str) -> None:
+    """Whether a provider answers, the gateway itself or nobody."""
+    answer, _ = _call("HEAD", path, native({"a": 1}))
+
+    assert b"" == answer.content
+
+
+def test_a_proxys_call_for_credentials_counts_as_a_broken_connection() -> None:
+    """Fetches of the gateway's runtime fail on a 407, so it is retried whatever the codes."""
+    answer, _ = _ask("openai", status(407))
+
+    assert (500, "Message: fetch failed Cause: Error Name: TypeError") == (answer.status, answer.json["html-message"])
+
+
+@pytest.mark.parametrize("location", ["/again", ""])
+def test_redirects_that_never_end_are_a_broken_connection(location: str) -> None:
+    """After twenty the gateway gives up; no location is where it already is."""
+    answer, _ = _ask("openai", status(307).with_headers({"location": location}))
 
     assert 500 == answer.status
     assert "redirect count exceeded" in answer.json["html-message"]
@@ -348,7 +411,9 @@ def test_proxied_requests_keep_the_clients_headers() -> None:
     [
         ("POST", "/v1/messages", "openai", 500, "messages is not supported by openai"),
         ("POST", "/v1/embeddings", "anthropic", 500, "embed is not supported by anthropic"),
+        ("POST", "/v1/chat/completions", "triton", 500, "chatComplete is not supported by triton"),
         ("POST", "/v1/prompts/p/completions", "openai", 500, "prompt completions error: Something went wrong"),
+        ("POST", "/v1/proxy", None, 500, "Provider  not found"),
         ("POST", "/v1/proxy/x", None, 500, "Provider  not found"),
         ("PATCH", "/v1/chat/completions", "openai", 404, "Not Found"),
         ("GET", "/v2/x", "openai", 404, "Not Found"),
@@ -500,6 +565,41 @@ def test_a_form_that_is_none(path: str) -> None:
     answer, fake = _call("POST", path, native({}), content=b"--b\r\n", headers=headers)
 
     assert (500, []) == (answer.status_code, fake.last.route.attempts)
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "message"),
+    [
+        ("openai", "/v1/audio/translations", "openai error: m"),
+        ("openai", "/v1/images/edits", "m"),
+        ("groq", "/v1/audio/translations", "m"),
+    ],
+)
+def test_errors_of_interfaces_that_take_forms(provider: str, path: str, message: str) -> None:
+    """Reworded for some, passed on as they are for others."""
+    form = {"file": ("a.mp3", b"sound", "audio/mpeg")}
+    answer, fake = _call("POST", path, native({"error": {"message": "m"}}, status=400), provider=provider, files=form)
+
+    assert message == answer.json()["error"]["message"]
+    sent = fake.last.route.attempts[0].request.headers["content-type"]
+    assert sent.startswith("multipart/form-data; boundary=")
+
+
+def test_speech_of_groq_names_the_provider_and_nothing_else() -> None:
+    """Its errors are not reworded."""
+    answer, _ = _call(
+        "POST", "/v1/audio/speech", native({"error": {"message": "m"}}, status=400), provider="groq", json={}
+    )
+
+    assert {"error": {"message": "m"}, "provider": "groq"} == answer.json()
+
+
+def test_the_purpose_of_a_file_reaches_the_provider() -> None:
+    """It is the one header of the gateway's own that does."""
+    headers = {"x-portkey-file-purpose": "batch"}
+    _, fake = _call("POST", "/v1/files", native({}), files={"file": ("a", b"x")}, headers=headers)
+
+    assert "batch" == fake.last.route.attempts[0].request.headers["x-portkey-file-purpose"]
 
 
 def test_the_old_interface_of_anthropic() -> None:

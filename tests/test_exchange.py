@@ -94,6 +94,14 @@ def test_each_status_has_its_class(side: Side, code: int, expected: type[p.APISt
     assert 1 == len(gateway.requests)
 
 
+@sides
+def test_a_404_of_no_gateway_says_where_nothing_was(side: Side) -> None:
+    """The URL shows what is missing in it, most often the /v1."""
+    error = error_of(side, Gateway(httpx.Response(404, text="Not Found")))
+
+    assert f"Error code: 404 - Not Found (POST {URL}/chat/completions)" == str(error)
+
+
 def test_a_gateway_timeout_is_a_timeout() -> None:
     """One `except APITimeoutError` covers a slow provider, whoever noticed it."""
     assert issubclass(p.GatewayTimeoutError, p.APITimeoutError)

@@ -238,11 +238,19 @@ def test_a_mutator_rewrites_the_request() -> None:
     assert ["my key is 1**", "and 4**"] == [part["text"] for part in sent]
 
 
-def test_a_mutator_rewrites_the_answer() -> None:
-    """The application gets what the mutators made of it."""
-    answer, _ = _ask({"output_mutators": [{"regexReplace": {"rule": "secret", "redactText": "***"}}]}, said="a secret")
+@pytest.mark.parametrize(
+    ("rule", "put", "said"),
+    [
+        ("secret", "***", "a ***"),
+        ("(?<n>s)(x)?ecret", "$<n>$10$2$`|$'$3$&$$", "a ss0a |$3secret$"),
+        ("secret", "$<n>$1$0", "a $<n>$1$0"),
+    ],
+)
+def test_a_mutator_rewrites_the_answer(rule: str, put: str, said: str) -> None:
+    """The application gets what the mutators made of it; a dollar sign stands for parts of the match."""
+    answer, _ = _ask({"output_mutators": [{"regexReplace": {"rule": rule, "redactText": put}}]}, said="a secret")
 
-    assert "a ***" == answer.said
+    assert said == answer.said
 
 
 @pytest.mark.parametrize(

@@ -2,54 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from portkey_testing import _javascript
 from portkey_testing._javascript import MISSING
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("", "Unexpected end of JSON input"),
-        ("[1,", "Unexpected end of JSON input"),
-        ("{oops", "Expected property name or '}' in JSON at position 1"),
-        ('{"a" 1}', "Expected ':' after property name in JSON at position 5"),
-        ('{"a": 1 "b"}', "Expected ',' or '}' after property value in JSON at position 8"),
-        ("[1 2]", "Expected ',' or ']' after array element in JSON at position 3"),
-        ("1 2", "Unexpected non-whitespace character after JSON at position 2"),
-        ("oops", "Unexpected token 'o', \"oops\" is not valid JSON"),
-        ("{}", ""),
-    ],
-)
-def test_what_is_said_of_broken_json(source: str, message: str) -> None:
-    """In the words of V8 11, which the gateway's image runs on."""
-    assert message == _javascript.parse_error(source)
-
-
-@pytest.mark.parametrize(
-    ("source", "flags", "text", "found"),
-    [
-        (r"^\w+$", "", "abc", True),
-        (r"^\w+$", "", "abc\n", False),
-        (r"^b$", "m", "a\nb", True),
-        (r"\w", "", "é", False),
-        (r"\d", "", "\u0661", False),
-        (r"[\w-]+x", "", "a-x", True),
-        (r"(?<year>\d{4})-\k<year>", "", "2026-2026", True),
-        (r"\/path\-x", "i", "/PATH-X", True),
-        ("[^]", "", "\n", True),
-        ("[]", "", "a", False),
-        ("a.b", "s", "a\nb", True),
-        ("[[]", "", "[", True),
-        (r"\bé", "", "é", False),
-    ],
-)
-def test_regular_expressions_read_as_in_javascript(source: str, flags: str, text: str, found: bool) -> None:  # noqa: FBT001 - the last column of the table
-    """Only the ends of the text are ends, and letters and digits are ASCII."""
-    assert found is (_javascript.pattern(source, flags).search(text) is not None)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +47,7 @@ def test_lengths_are_those_of_utf_16() -> None:
         ('"\\ud800"', "\ud800"),
         ('"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
         (b'"\xff"', "\N{REPLACEMENT CHARACTER}"),
-        ("[" * 300 + "]" * 300, None),
+        ("[" * 300 + "]" * 300, json.loads("[" * 300 + "]" * 300)),
         ("-0", 0),
         ("1e400", float("inf")),
         ('{"a": 1, "a": 2}', {"a": 2}),
@@ -99,7 +58,7 @@ def test_what_json_parse_takes_is_taken(source: str | bytes, expected: Any) -> N
     """Whichever of two readers can read it."""
     parsed = _javascript.parse(source)
 
-    assert expected is None or expected == parsed
+    assert expected == parsed
 
 
 @pytest.mark.parametrize("source", ["NaN", "[Infinity]", '{"a": -Infinity}', "01", "[1,]", "", "\ufeff{}", "'a'"])

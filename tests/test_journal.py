@@ -56,6 +56,15 @@ def test_the_parts_can_be_asserted_on() -> None:
     assert "config.targets[2]" == route.target
 
 
+def test_what_a_failed_assertion_shows_is_short() -> None:
+    """Calls and attempts print as what became of them, without their bodies."""
+    fake = _called(FALLBACK, fault("refused"), "hello", messages=[{"role": "user", "content": "long " * 999}])
+
+    assert "[<Call 1: POST /v1/chat/completions gpt-4o-mini, 200, after 0.00 s>]" == repr(fake.calls)
+    refused = "<Attempt openai config.targets[0] #1: 500, connection refused>"
+    assert f"[{refused}, <Attempt anthropic config.targets[1] #1: 200>]" == repr(fake.last.route.attempts)
+
+
 def test_guardrails_are_part_of_the_story() -> None:
     """Which stage, which target, and whether they denied."""
     rail = {"contains": {"operator": "none", "words": ["Oslo"]}, "deny": True, "id": "no; towns #1"}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from portkey_client import Config, Portkey
@@ -20,12 +21,16 @@ from portkey_testing import (
     chunks,
     completion,
     error,
+    fault,
     text,
 )
+from portkey_testing.cassettes import MatchRules, Redactor
 from tests.fake_support import SYNC, body
 
 SUNNY: Any = "Sunny"
 FIVE: Any = 5
+STATUS: Any = 429
+RUN_ID: Any = "body.run_id"
 OVERLOADED: Any = error("overloaded")
 """What a type checker would not let pass."""
 
@@ -113,6 +118,20 @@ def test_a_provider_that_the_gateway_does_not_know_is_refused(name_it: Callable[
             TypeError,
             "serve.port=.* a number, 0 for any free port, not '80'",
         ),
+        (lambda fake: fake.serve(port=99999).__enter__(), ValueError, "from 0 to 65535, not 99999"),
+        (lambda fake: fake.allow("unused_reply"), ValueError, r"'unused_reply'\. Did you mean 'unused_replies'\?"),
+        (lambda fake: fake.allow(), TypeError, "at least one rule"),
+        (lambda fake: fake.load({"scripts": []}), TypeError, "the path of a scenario file, not {'scripts'"),
+        (lambda fake: fake.replay("x.yaml", rules={}).__enter__(), TypeError, r"a MatchRules.*, not \{\}"),
+        (lambda _: MatchRules(ignore=RUN_ID), TypeError, r"as in ignore=\('body\.run_id',\), not a single text"),
+        (lambda _: MatchRules(normalise=RUN_ID), TypeError, r"normalise takes several"),
+        (lambda _: Redactor(fields=RUN_ID), TypeError, r"fields takes several"),
+        (lambda _: Redactor(off=RUN_ID), TypeError, r"off takes several"),
+        (lambda _: Redactor(rules=FIVE), TypeError, r"patterns by name, .*, not 5"),
+        (lambda fake: fake.reply(200), ValueError, r"status\(200\) needs a body.* scripted as a text"),
+        (lambda fake: fake.reply(httpx.ReadTimeout("x")), TypeError, r"a fault.*fake\.gateway\.reply"),
+        (lambda _: error(STATUS), TypeError, r"a bare status is status\(429\)"),
+        (lambda _: fault("ReadTimeout"), ValueError, "the faults stall_before_headers, stall:"),
         (lambda fake: fake.record("x.yaml", "localhost").__enter__(), ValueError, "gateway takes base URLs such as"),
         (lambda _: completion(SUNNY), TypeError, "a whole chat completion as a dict, not a str"),
         (lambda _: chunks(SUNNY), TypeError, "each chunk as a dict, not a str"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import pydantic.dataclasses
 import pytest
 from pydantic import BaseModel, Field
 
@@ -178,6 +180,38 @@ def test_half_a_text_is_not_parsed(side: Side, reason: str, expected: type[Excep
     assert '{"place"' == error.completion.choices[0].message.content
 
 
+@dataclass
+class Town:
+    name: str
+    streets: list[str] = field(default_factory=list)
+
+
+@pydantic.dataclasses.dataclass
+class Region:
+    towns: list[Town]
+
+
+@sides
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(Town, Town("Oslo", ["Gata"])), (Region, Region([Town("Oslo", ["Gata"])]))]
+)
+def test_a_dataclass_says_what_is_wanted_as_well(side: Side, kind: Any, expected: Any, streamed: bool) -> None:
+    """One of pydantic's, as openai and portkey_ai take it, or of the standard library, with its strict schema."""
+    written = pydantic.TypeAdapter(kind).dump_json(expected).decode()
+    gateway = Gateway(sse(chunk(written), chunk(finish="stop")) if streamed else completion(written))
+    client: Any = side.client(gateway)
+
+    if streamed:
+        answer = collect(side, gateway, [], response_format=kind)
+    else:
+        answer = side.run(lambda: client.chat.completions.parse(messages=MESSAGES, response_format=kind))
+
+    assert expected == answer.choices[0].message.parsed
+    sent = gateway.sent["response_format"]["json_schema"]
+    assert (kind.__name__, list(kind.__dataclass_fields__)) == (sent["name"], sent["schema"]["required"])
+
+
 @sides
 def test_a_text_that_is_no_instance_is_an_error(side: Side) -> None:
     """Not pydantic's own, and it says where the text went wrong."""
@@ -214,6 +248,41 @@ def collect(side: Side, gateway: Gateway, seen: list[Any], **params: Any) -> Any
     with client.chat.completions.stream(messages=MESSAGES, **params) as stream:
         seen.extend(stream)
         return stream.get_final_completion()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"city": "Os', {}),
+        ('{"city": "Oslo", "degrees": [21, ', {"city": "Oslo", "degrees": [21]}),
+        ('{"city": "Oslo"}', {"city": "Oslo"}),
+        ("", None),
+        ("Sunny", None),
+    ],
+)
+def test_json_can_be_read_while_it_arrives(text: str, expected: Any) -> None:
+    """An unfinished text is worth the values that are whole; what is no JSON is worth nothing, and no error."""
+    assert expected == e.ContentDeltaEvent("x", text).parsed
+    assert expected == e.ToolCallArgumentsDeltaEvent(0, "call_1", "f", text, "x").parsed_arguments
+
+
+@sides
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("place", ["keyword", "extra_body"])
+def test_whether_to_stream_is_said_by_the_method(side: Side, given: bool, place: str) -> None:
+    """An answer of the other kind could not be read; it would be paid for all the same, so nothing is sent."""
+    gateway = Gateway()
+    client: Any = side.client(gateway)
+    params: dict[str, Any] = {"stream": given} if place == "keyword" else {"extra_body": {"stream": given}}
+
+    def ask() -> Any:
+        if given:
+            return side.run(lambda: client.chat.completions.parse(messages=MESSAGES, **params))
+        return collect(side, gateway, [], **params)
+
+    with pytest.raises(p.InvalidRequestError, match=f"stream= cannot be {given} here: parse") as caught:
+        ask()
+    assert ("stream", []) == (caught.value.param, gateway.requests)
 
 
 @sides

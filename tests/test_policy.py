@@ -30,6 +30,7 @@ def _leaf(outer: dict[str, Any], inner: dict[str, Any], headers: dict[str, str] 
         ({"request_timeout": 500}, {"requestTimeout": 100}, "timeout", 0.1),
         ({"custom_host": "http://a.com"}, {"custom_host": ""}, "custom_host", "http://a.com"),
         ({"forward_headers": ["a"]}, {"forward_headers": ["b"]}, "forward_headers", ["b"]),
+        ({"forward_headers": ["a"]}, {"forward_headers": []}, "forward_headers", []),
         ({"cache": {"mode": "simple"}}, {"cache": {"mode": "semantic"}}, "cache", {"mode": "semantic"}),
         ({"strict_open_ai_compliance": False}, {}, "strict", True),
         ({}, {"strict_open_ai_compliance": False}, "strict", False),

@@ -53,7 +53,7 @@ def test_what_the_table_says_can_be_written(cell: str, portkey_fake: FakeGateway
     expression = f'text("x"){cell}' if cell.startswith(".") else cell
     known = {name: getattr(portkey_testing, name) for name in portkey_testing.__all__} | {"portkey_fake": portkey_fake}
 
-    eval(expression.replace("(...)", '("x")').replace("{...}", "{}"), known)  # noqa: S307 - it is our own text
+    eval(expression.replace("(...)", '("x")').replace("{...}", "{}"), known)  # noqa: S307  # it is our own text
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_replies_are_values() -> None:
 
 @sides
 @pytest.mark.parametrize("stream", [False, True])
-def test_one_script_serves_both_kinds_of_request(side: Side, stream: bool) -> None:  # noqa: FBT001  # a table's column
+def test_one_script_serves_both_kinds_of_request(side: Side, stream: bool) -> None:
     """The same text comes in one piece or in chunks, as the request asks."""
     assert "Sunny, 21 degrees" == asked("Sunny, 21 degrees", side, stream=stream).said
 
@@ -216,7 +217,7 @@ def test_arguments_that_are_no_json_are_sent_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal_is_said_in_its_own_field(stream: bool) -> None:  # noqa: FBT001  # a table's column
+def test_a_refusal_is_said_in_its_own_field(stream: bool) -> None:
     """The content is empty."""
     answer = asked(refusal("I cannot help."), stream=stream)
 
@@ -228,8 +229,10 @@ def test_a_refusal_is_said_in_its_own_field(stream: bool) -> None:  # noqa: FBT0
         assert ("I cannot help.", None) == (answer.message["refusal"], answer.message["content"])
 
 
-@pytest.mark.parametrize("value", [{"degrees": 21}, Weather(degrees=21)])
-def test_structured_output_from_a_dict_or_a_model(value: object) -> None:
+@pytest.mark.parametrize(
+    "value", [{"degrees": 21}, Weather(degrees=21), make_dataclass("Reading", [("degrees", int)])(degrees=21)]
+)
+def test_structured_output_from_a_dict_a_model_or_a_dataclass(value: object) -> None:
     """What a strict schema asks for is given as JSON text."""
     assert {"degrees": 21} == json.loads(asked(parsed(value), response_format=STRICT).said)
 
@@ -257,7 +260,7 @@ def test_a_model_that_declines_or_stops_keeps_to_no_format(reply: Reply) -> None
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_comes_beside_the_text(stream: bool) -> None:  # noqa: FBT001  # a table's column
+def test_reasoning_comes_beside_the_text(stream: bool) -> None:
     """It has a field of its own and is counted."""
     answer = (
         asked(
@@ -315,7 +318,7 @@ def test_choices_that_were_not_asked_for_are_dishonest() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_log_probabilities_come_where_they_are_asked_for(stream: bool) -> None:  # noqa: FBT001  # a table's column
+def test_log_probabilities_come_where_they_are_asked_for(stream: bool) -> None:
     """Each token of the text has one, with as many alternatives as asked for."""
     reply = text("It rains").with_logprobs(("It", -0.1), (" rains", -0.2))
 
@@ -375,7 +378,7 @@ def test_a_header_that_cannot_be_sent_is_refused(headers: Any) -> None:
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_whole_completion_serves_every_kind_of_request(provider: str, stream: bool) -> None:  # noqa: FBT001  # a table's column
+def test_a_whole_completion_serves_every_kind_of_request(provider: str, stream: bool) -> None:
     """It is taken apart where it must be streamed or said in another language."""
     model: dict[str, Any] = {"model": "claude-sonnet-4-5", "max_tokens": 5} if provider == "anthropic" else {}
 
@@ -383,7 +386,7 @@ def test_a_whole_completion_serves_every_kind_of_request(provider: str, stream: 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_chunks_are_sent_as_given_or_as_what_they_amount_to(stream: bool) -> None:  # noqa: FBT001  # a table's column
+def test_chunks_are_sent_as_given_or_as_what_they_amount_to(stream: bool) -> None:
     """Raw chunks serve a plain request as well."""
     given = [chunk("It", role="assistant"), chunk(" rains"), chunk(finish="stop")]
 
@@ -405,7 +408,7 @@ def test_a_native_answer_is_the_providers_own() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_an_answer_that_was_once_real(stream: bool, provider: str) -> None:  # noqa: FBT001  # a table's column
+def test_an_answer_that_was_once_real(stream: bool, provider: str) -> None:
     """A recording, plain or streamed, serves both kinds of request, at any provider."""
     model: dict[str, Any] = {"model": "claude-sonnet-4-5", "max_tokens": 5} if provider == "anthropic" else {}
     fields: dict[str, Any] = {"stream": stream, "tools": TOOLS, **model}

@@ -80,12 +80,12 @@ REPLY = f"{ONE}scripts:\n- reply:\n  - "
     ("written", "line", "field", "problem"),
     [
         ("portkey_scenario: 2\n", 1, "portkey_scenario", "expected the version of the format, 1, not 2"),
-        ("portkey_scenario: 1\nscript: []\n", 2, "script", "no such field"),
+        ("portkey_scenario: 1\nscript: []\n", 2, "script", "Did you mean 'scripts'?"),
         (
             "portkey_scenario: 1\nscripts:\n- when: {provdier: openai}\n  reply: [a]\n",
             3,
             "scripts[0].when.provdier",
-            "no such field",
+            "Did you mean 'provider'?",
         ),
         (
             "portkey_scenario: 1\nscripts:\n- reply:\n  - a\n  - error: nope\n",
@@ -173,12 +173,13 @@ def test_what_is_wrong_is_said_with_file_line_and_field(
     ("written", "problem"),
     [
         ("a: 1\nb: [", r"scenario\.yaml:\d: this is no YAML"),
+        ("portkey_cassette: 1\n---\na: 1\n...\n", r"this is a cassette; .*serve --cassette"),
         ("", "a mapping is wanted"),
         ("- a", "a mapping is wanted"),
     ],
 )
 def test_what_is_no_scenario_is_refused(tmp_path: Path, written: str, problem: str) -> None:
-    """A broken file, an empty one, a list."""
+    """A broken file, a cassette, an empty one, a list."""
     with pytest.raises(ScenarioError, match=problem):
         loaded(tmp_path, written)
 

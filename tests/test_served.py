@@ -422,7 +422,7 @@ def test_test_runners_are_let_in(desk: FakeDesk, host: str) -> None:
         ("[" * 200 + "]" * 200, "100 levels deep"),
         (SCENARIO + "- reply: [{recorded: {cassette: ../../etc/passwd}}]", "names no files"),
         ("portkey_scenario: 1\nscripts: {", "this is no YAML"),
-        ("portkey_scenario: 1\nelse: 1", "script.yaml:2: else: there is no such field"),
+        ("portkey_scenario: 1\nelse: 1", "script.yaml:2: else: no field here is called 'else'"),
         ("!!python/object/apply:os.system [date]", "script.yaml:1: this is no YAML"),
     ],
     ids=["aliases", "depth", "files", "no YAML", "field", "objects"],

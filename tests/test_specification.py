@@ -129,7 +129,7 @@ def test_streaming_response(fake: FakeGateway, portkey: Portkey, capsys: pytest.
     )
     for chunk in stream:
         if chunk.choices[0].delta.content:
-            print(chunk.choices[0].delta.content, end="")  # noqa: T201 - the example prints
+            print(chunk.choices[0].delta.content, end="")  # noqa: T201  # the example prints
 
     assert capsys.readouterr().out == "Once upon a time"
 

@@ -115,8 +115,6 @@ def test_bytes_may_be_cut_anywhere(side: Side, reads: Any) -> None:
 
 def test_reads_have_the_size_that_was_asked_for() -> None:
     """All but the last one."""
-    import httpx
-
     fake = FakeGateway()
     fake.reply(text(SENTENCE).streamed(reads=50))
     with (
@@ -129,6 +127,19 @@ def test_reads_have_the_size_that_was_asked_for() -> None:
 
     assert {50} == set(sizes[:-1])
     assert sizes[-1] <= 50
+
+
+def test_a_pause_ends_a_read() -> None:
+    """What has come by then is there, however large a read might be."""
+    fake = FakeGateway()
+    fake.reply(text("It is raining").streamed(reads=10_000, ttft=1, tps=1))
+    with (
+        httpx.Client(transport=fake.transport()) as client,
+        client.stream("POST", URL, json=body(stream=True), headers=headers()) as response,
+    ):
+        times = [fake.clock.now for _ in response.iter_raw()]
+
+    assert [1.0, 2.0, 3.0] == times
 
 
 def test_comments_stand_between_events() -> None:
@@ -161,6 +172,13 @@ def test_jitter_stays_within_its_share_and_comes_from_the_seed() -> None:
 
     assert 1 == len(times)
     assert 4.0 < times.pop() < 6.0
+
+
+def test_json_comes_in_pieces_although_it_has_no_blanks() -> None:
+    """Who reads structured output while it arrives has something to read, as from a model."""
+    answer, _ = streamed(said='{"city":"Oslo","degrees":21}')
+
+    assert ['{"', "city", '":"', "Oslo", '","', "degrees", '":', "21", "}"] == pieces(answer)
 
 
 @pytest.mark.parametrize("by", ["char", "whole", 3])

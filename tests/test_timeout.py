@@ -66,6 +66,17 @@ def test_a_first_token_deadline_is_met_by_tokens_only(side: str, reply: Any, por
 
 
 @both
+def test_a_first_token_deadline_does_not_wait_for_the_head(side: str, portkey_fake: FakeGateway) -> None:
+    """A provider that has not even begun to answer by then is given up, as on a real connection."""
+    portkey_fake.reply(text("late").delayed(20))
+
+    with pytest.raises(p.APITimeoutError, match=r"first-token deadline, 9 s"):
+        read(side, p.Timeout(first_token=9))
+
+    assert 9 == portkey_fake.clock.now
+
+
+@both
 def test_a_first_token_in_time_ends_its_deadline(side: str, portkey_fake: FakeGateway) -> None:
     """What follows it may take as long as it likes."""
     portkey_fake.reply(SLOW)

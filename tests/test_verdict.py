@@ -54,30 +54,53 @@ def test_a_provider_may_forbid_a_retry_by_a_header() -> None:
     assert "x-should-retry: false" in verdict(fake)
 
 
-def test_retry_after_is_to_be_waited_for() -> None:
-    """In seconds on the clock."""
+@pytest.mark.parametrize("asked", [20, 60])
+def test_retry_after_is_to_be_waited_for(asked: int) -> None:
+    """In seconds on the clock, from the end of the one call to the start of the other."""
     fake = FakeGateway()
-    fake.gateway.reply(error("rate_limited", retry_after=20), "fine")
+    fake.gateway.reply(error("rate_limited", retry_after=asked), "fine")
+    fake.clock.sleep(3)
 
     SYNC.ask(fake)
     fake.clock.sleep(5)
     SYNC.ask(fake)
 
-    assert "asked for 20 s of patience (Retry-After), and got 5 s" in verdict(fake)
+    assert f"asked for {asked} s of patience (Retry-After), and got 5 s" in verdict(fake)
 
 
-@pytest.mark.parametrize("pause", [0.0, 1.0])
-def test_a_storm_is_a_storm(pause: float) -> None:
-    """Three times again without a pause, or eight times in all."""
+def test_a_quota_is_not_to_be_waited_for() -> None:
+    """More than a minute is nobody's duty."""
+    fake = FakeGateway()
+    fake.gateway.reply(error("rate_limited", retry_after=61), "fine")
+
+    SYNC.ask(fake)
+    fake.clock.sleep(5)
+    SYNC.ask(fake)
+
+    fake.assert_well_behaved()
+
+
+def asked_in_vain(times: int, pause: float) -> FakeGateway:
+    """A fake that was asked the same so often, with a pause after each, and never answered."""
     fake = FakeGateway()
     fake.gateway.always(fault("reset_before_headers"))
-
-    for _ in range(4 if not pause else 8):
+    for _ in range(times):
         with pytest.raises(Exception, match="reset by peer"):
             SYNC.ask(fake)
         fake.clock.sleep(pause)
+    return fake
 
-    assert "stormed" in verdict(fake)
+
+@pytest.mark.parametrize(("times", "pause"), [(4, 0.0), (7, 1.0)])
+def test_a_storm_is_a_storm(times: int, pause: float) -> None:
+    """Three times again without a pause, or seven times in all."""
+    assert "stormed" in verdict(asked_in_vain(times, pause))
+
+
+@pytest.mark.parametrize(("times", "pause"), [(3, 0.0), (6, 1.0)])
+def test_trying_again_is_no_storm(times: int, pause: float) -> None:
+    """Twice again at once, or as often as the gateway itself would."""
+    asked_in_vain(times, pause).assert_well_behaved()
 
 
 @pytest.mark.parametrize(
@@ -92,6 +115,17 @@ def test_half_an_answer_is_no_answer(script: Callable[[], ReplyLike]) -> None:
     SYNC.ask(fake, body(messages=[*USER, {"role": "assistant", "content": half}, *USER]))
 
     assert "truncated (calls 1, 2)" in verdict(fake)
+
+
+def test_half_an_answer_may_be_thrown_away() -> None:
+    """What the conversation goes on with is something else."""
+    fake = FakeGateway()
+    fake.reply(text("It is raining cats").cut(chunks=3), "fine")
+
+    SYNC.ask(fake, body(stream=True))
+    SYNC.ask(fake, body(messages=[*USER, {"role": "assistant", "content": "Let me see."}, *USER]))
+
+    fake.assert_well_behaved()
 
 
 def test_a_stream_is_read_or_closed() -> None:

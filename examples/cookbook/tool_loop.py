@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from portkey_client import Portkey
+from portkey_client.types import ChatCompletionMessage, MessageParam
 
 CONFIG: dict[str, Any] = {
     "strategy": {"mode": "fallback"},
@@ -35,7 +36,7 @@ def answer(question: str, tools: Mapping[str, Callable[..., str]]) -> str:
     Raises:
         RuntimeError: the model calls tools without end.
     """
-    messages: list[Any] = [{"role": "user", "content": question}]
+    messages: list[MessageParam | ChatCompletionMessage] = [{"role": "user", "content": question}]
     for _ in range(MAX_TURNS):
         message = client.chat.completions.create(model="gpt-4o", messages=messages, tools=TOOLS).choices[0].message
         if not message.tool_calls:

@@ -31,7 +31,8 @@ import httpx
 
 from portkey_client._version import VERSION
 from portkey_testing._cli.terminal import fitted
-from portkey_testing.cassettes import MODES, CassetteError, load_cassette, show
+from portkey_testing._wording import counted
+from portkey_testing.cassettes import MODES, CassetteError, RecordedFailure, load_cassette, show
 from portkey_testing.cassettes import check as checks
 from portkey_testing.cassettes import verify as verification
 from portkey_testing.cassettes.usage import last_used
@@ -195,11 +196,12 @@ def record(gateway: str, output: Path, mode: str, command: tuple[str, ...]) -> N
 def _recorded(path: Path) -> str:
     if not path.exists():
         return f"no request came, so there is no {path}"
-    return f"{path} has {_counted(len(load_cassette(path).interactions), 'interaction')}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    interactions = load_cassette(path).interactions
+    told = f"{path} has {counted(len(interactions), 'interaction')}"
+    if broken := sum(isinstance(interaction.response, RecordedFailure) for interaction in interactions):
+        # Most often the gateway was not up, and a replay would fail for ever.
+        told += f", {broken} of them without an answer: if that was not meant, delete the file and record it again"
+    return told
 
 
 @portkey_testing.command("show", short_help="Draw what a cassette holds.")
@@ -264,7 +266,7 @@ def check(paths: tuple[Path, ...], max_age: int | None, *, unused: bool, strict:
         for finding in findings:
             click.secho(str(finding), fg="red" if finding.level == "error" else "yellow")
         counts = {"cassette": len(files), "error": len(errors), "warning": len(findings) - len(errors)}
-        click.echo(", ".join(_counted(count, what) for what, count in counts.items()))
+        click.echo(", ".join(counted(count, what) for what, count in counts.items()))
     raise SystemExit(FOUND if errors else 0)
 
 
@@ -298,7 +300,7 @@ def verify(gateway: str, headers: tuple[str, ...], file: Path, *, as_json: bool)
     else:
         for number, found in told:
             click.secho(f"{file}, interaction {number}: {found}", fg="yellow")
-        click.echo(f"{file}: {_counted(len(told), 'difference')}")
+        click.echo(f"{file}: {counted(len(told), 'difference')}")
     raise SystemExit(FOUND if told else 0)
 
 

@@ -87,7 +87,7 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
     Raises:
         OSError: it cannot be started.
     """
-    with subprocess.Popen(command, env=dict(environment)) as process, _passing_on(process):  # noqa: S603 - it is asked for
+    with subprocess.Popen(command, env=dict(environment)) as process, _passing_on(process):  # noqa: S603  # it is asked for
         status = process.wait()
     return status if status >= 0 else 128 - status
 

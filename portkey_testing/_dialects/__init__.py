@@ -16,6 +16,15 @@ _ONLY_LISTED: Final = frozenset({"cortex", "portkey"})
 """Providers that the gateway lets a config name, and does not have."""
 
 
+_WITHOUT_CHAT: Final = frozenset(
+    (
+        *("jina", "meshy", "milvus", "nomic", "qdrant", "recraft-ai"),
+        *("replicate", "sagemaker", "segmind", "tripo3d", "triton", "voyage"),
+    )
+)
+"""Providers whose chat completions the gateway does not support."""
+
+
 class UnsupportedError(Exception):
     """The gateway does not support a kind of request for a provider; the text is its own."""
 
@@ -34,6 +43,8 @@ def dialect_of(provider: str, endpoint: str = CHAT, *, has_body: bool = True) ->
     """
     if provider in _ONLY_LISTED:
         raise UnsupportedError(f"Provider {provider} not found")
+    if provider in _WITHOUT_CHAT and endpoint == CHAT:
+        raise UnsupportedError(f"{endpoint} is not supported by {provider}")
     if endpoint == PROXY:
         return ProxyDialect(provider)
     if provider == "anthropic" and endpoint == CHAT:

@@ -18,6 +18,7 @@ from portkey_testing._dialects.base import (
     error,
     finish_reason,
     invalid,
+    passed_on,
     present,
     upstream,
 )
@@ -172,11 +173,7 @@ class AnthropicMessagesDialect(_Speaker):
     def client_stream(
         self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
     ) -> Iterator[Frame | Cut]:
-        for step in frames:
-            if isinstance(step, Cut):
-                yield Cut(step.gap, "end")
-                return
-            yield step
+        return passed_on(frames)
 
 
 def anthropic_headers(target: Target, params: Mapping[str, Any], client: GatewayRequest) -> dict[str, str]:
@@ -195,7 +192,7 @@ def anthropic_headers(target: Target, params: Mapping[str, Any], client: Gateway
     for name, usual in (("anthropic_beta", BETA), ("anthropic_version", VERSION)):
         wanted = given(name)
         wanted = params.get(name) if wanted is None else wanted
-        settings[name.replace("_", "-")] = usual if wanted is None else str(wanted).strip()
+        settings[name.replace("_", "-")] = usual if wanted is None else _javascript.text(wanted).strip()
     return {"x-api-key": (key or "").strip(), **settings}
 
 

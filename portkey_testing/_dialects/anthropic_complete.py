@@ -61,7 +61,7 @@ class AnthropicCompleteDialect:
         raise ValueError("a chat completion is no answer to Anthropic's old interface")
 
     def client_json(self, status: int, body: Any, *, strict: bool, created: int) -> Any:
-        if not isinstance(body, Mapping | list):
+        if body is None or (status == 200 and not isinstance(body, Mapping | list)):
             raise UnmappableError("a bare value is no completion")
         if status != 200:
             return error("anthropic", _javascript.readable(body).get("error"), only=("type",))

@@ -35,7 +35,7 @@ def _body(params: Mapping[str, Any]) -> dict[str, Any]:
         sent["model"] = _MODEL_IF_MISSING
     if "messages" in params:
         # What is no message has neither role nor content.
-        given = params["messages"] or []
+        given = params["messages"] if _javascript.truthy(params["messages"]) else []
         if not isinstance(given, list) or None in given:
             raise TypeError("messages are no list of messages")
         messages = [message if isinstance(message, Mapping) else {} for message in given]
@@ -78,18 +78,23 @@ def _system_blocks(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    role, content = message.get("role"), message.get("content")
+    role, content = message.get("role", MISSING), message.get("content")
     if role == "assistant":
         return {
             "role": role,
             "content": [*_assistant_blocks(message), *map(_tool_use, message.get("tool_calls") or ())],
         }
     if role == "tool":
-        result = {"type": "tool_result", "tool_use_id": message.get("tool_call_id") or "", "content": content}
+        answered = message.get("tool_call_id")
+        result = {
+            "type": "tool_result",
+            "tool_use_id": "" if answered is None else answered,
+            **present(content=message.get("content", MISSING)),
+        }
         return {"role": "user", "content": [result]}
     if isinstance(content, list) and content:
-        return {"role": role, "content": [block for part in content for block in _user_blocks(part)]}
-    return {"role": role, **({"content": content} if "content" in message else {})}
+        return {**present(role=role), "content": [block for part in content for block in _user_blocks(part)]}
+    return present(role=role, content=message.get("content", MISSING))
 
 
 def _assistant_blocks(message: Mapping[str, Any]) -> list[Any]:
@@ -139,33 +144,28 @@ def _file(file: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call["function"]
     arguments = function.get("arguments")
-    marked = {"cache_control": call["cache_control"]} if call.get("cache_control") else {}
+    marked = {"cache_control": call["cache_control"]} if _has(call, "cache_control") else {}
     return {
         "type": "tool_use",
-        "name": function.get("name"),
-        "id": call.get("id"),
-        "input": json.loads(arguments) if arguments else {},
+        **present(name=function.get("name", MISSING), id=call.get("id", MISSING)),
+        "input": json.loads(_javascript.text(arguments)) if isinstance(arguments, str | list) and arguments else {},
         **marked,
     }
 
 
 def _tools(tool: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    function = tool.get("function")
-    if function:
+    if _has(tool, "function"):
+        function = _javascript.readable(tool["function"])
         given = function.get("parameters")
         schema = given if isinstance(given, Mapping) else {}
-        extras = {name: function[name] for name in _TOOL_EXTRAS if function.get(name)}
+        usual: dict[str, Any] = {"type": "object", "properties": {}, "required": [], "$defs": {}}
+        extras = {name: function[name] for name in _TOOL_EXTRAS if _has(function, name)}
         if "defer_loading" in function:
             extras["defer_loading"] = function["defer_loading"]
         yield {
-            "name": function.get("name"),
-            "description": function.get("description") or "",
-            "input_schema": {
-                "type": schema.get("type") or "object",
-                "properties": schema.get("properties") or {},
-                "required": schema.get("required") or [],
-                "$defs": schema.get("$defs") or {},
-            },
+            **present(name=function.get("name", MISSING)),
+            "description": function["description"] if _has(function, "description") else "",
+            "input_schema": {**usual, **{name: schema[name] for name in usual if _has(schema, name)}},
             **_cached(tool),
             **extras,
         }
@@ -191,4 +191,9 @@ def _tool_choice(choice: Any) -> dict[str, Any] | None:
 
 
 def _cached(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _CACHED if part.get("cache_control") else {}
+    return _CACHED if _has(part, "cache_control") else {}
+
+
+def _has(given: Mapping[str, Any], name: str) -> bool:
+    """Whether JavaScript takes what the field holds for true, as it does any object and any list."""
+    return _javascript.truthy(given.get(name, MISSING))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from portkey_testing import _javascript, _openai_answers
 from portkey_testing._dialects import openai_like
-from portkey_testing._dialects.base import CHAT, Stamps, UnmappableError, error, upstream
+from portkey_testing._dialects.base import CHAT, Stamps, UnmappableError, error, passed_on, upstream
 from portkey_testing._dialects.tables import Table
 from portkey_testing._encode import DONE, compact
 from portkey_testing._encode import event as sse
@@ -21,11 +21,16 @@ from portkey_testing.journal import UpstreamRequest
 from portkey_testing.replies import Answer
 from portkey_testing.timeline import Cut, Events, Frame, GatewayRequest
 
-RECORDED: Final = frozenset({"openai", "groq", "mistral-ai", "openrouter", "deepseek", "together-ai"})
+RECORDED: Final = frozenset({"openai", "groq", "mistral-ai", "openrouter", "deepseek", "together-ai", "ollama"})
 """Providers whose chat completions were seen to be mapped."""
 
-_UNTRANSLATED: Final = frozenset({"embed", "cancelFinetune", "listFinetunes", "listResponseInputItems"})
-"""Endpoints whose answers the gateway passes on unread, for OpenAI itself."""
+_UNTRANSLATED: Final[Mapping[str, frozenset[str]]] = {
+    "openai": frozenset({"embed", "cancelFinetune", "imageEdit", "listFinetunes", "listResponseInputItems"}),
+    "groq": frozenset({"createTranscription", "createTranslation"}),
+}
+"""Endpoints whose answers the gateway passes on unread."""
+
+_PURPOSE: Final = "x-portkey-file-purpose"
 
 _FORMS: Final = frozenset({"createTranscription", "createTranslation", "imageEdit", "uploadFile"})
 """Endpoints that take forms with files."""
@@ -59,7 +64,7 @@ class OpenAIDialect:
         self._chunk = openai_like.CHUNKS.get((provider, endpoint))
         self.speaks = endpoint == CHAT
         self.recorded = provider in RECORDED if endpoint == CHAT else provider == "openai"
-        self.translates = provider != "openai" or endpoint not in _UNTRANSLATED
+        self.translates = endpoint not in _UNTRANSLATED.get(provider, ())
         self.translates_streams = self._chunk is not None
 
     def request(self, target: Target, params: Mapping[str, Any], client: GatewayRequest) -> UpstreamRequest:
@@ -68,6 +73,8 @@ class OpenAIDialect:
         headers = openai_headers(self._provider, target, client)
         if self._endpoint in _FORMS and (content_type := client.headers.get("content-type")):
             headers["content-type"] = content_type
+            if self._endpoint == "uploadFile" and _PURPOSE in client.headers:
+                headers[_PURPOSE] = client.headers[_PURPOSE]
         return upstream(url, headers, body, target=target, client=client)
 
     def completion(self, answer: Answer, params: Mapping[str, Any], stamps: Stamps) -> dict[str, Any]:
@@ -88,19 +95,19 @@ class OpenAIDialect:
     def client_stream(
         self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
     ) -> Iterator[Frame | Cut]:
-        if self._chunk is None and isinstance(frames, Events):
-            return frames.frames
-        return self._passed_on(frames, strict=strict, stamps=stamps, model=model)
+        if self._chunk is None:
+            return frames.frames if isinstance(frames, Events) else passed_on(frames)
+        return self._translated(frames, self._chunk, strict=strict, stamps=stamps, model=model)
 
-    def _passed_on(
-        self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any
+    def _translated(
+        self, frames: Iterable[Frame | Cut], rule: openai_like.Chunk, *, strict: bool, stamps: Stamps, model: Any
     ) -> Iterator[Frame | Cut]:
         for step in frames:
             if isinstance(step, Cut):
                 # The gateway logs that its provider went away and ends the client's stream as if it were over.
                 yield Cut(step.gap, "end")
                 return
-            if self._chunk is None or not step.data:
+            if not step.data:
                 yield step
                 continue
             written = step.data.decode("utf-8", "replace").strip().removeprefix("data: ").strip()
@@ -113,7 +120,7 @@ class OpenAIDialect:
                     if self._provider == "openrouter" and openai_like.WAITING in written
                     else _javascript.readable(json.loads(written))
                 )
-                chunk = self._chunk(content, openai_like.How(strict, stamps.created))
+                chunk = rule(content, openai_like.How(strict, stamps.created))
             except (AttributeError, IndexError, KeyError, TypeError, ValueError, UnmappableError):
                 # An event it cannot read ends the client's stream, as if it were over.
                 yield Cut(step.gap, "end")
@@ -123,6 +130,8 @@ class OpenAIDialect:
 
 def openai_headers(provider: str, target: Target, client: GatewayRequest) -> dict[str, str]:
     """The headers of a provider that speaks like OpenAI."""
+    if provider == "ollama":
+        return {}
     # Without a key the gateway sends the word that JavaScript makes of it.
     key = "undefined" if target.api_key is None else target.api_key
     headers = {"authorization": f"Bearer {key}".strip()}

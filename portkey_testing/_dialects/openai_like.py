@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from portkey_testing._dialects.base import CHAT, UnmappableError, error, finish_reason, invalid, present
 from portkey_testing._encode import compact
-from portkey_testing._javascript import MISSING, truthy
+from portkey_testing._javascript import MISSING, spread, truthy
 
 _ENVELOPE: Final = ("id", "object", "created", "model")
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -137,10 +137,24 @@ def _together_error(status: int, body: Any) -> dict[str, Any] | None:
     wrong = given.get("error", MISSING)
     if isinstance(wrong, str):
         return error("together-ai", {"message": wrong})
-    if isinstance(wrong, Mapping) or wrong is None:
-        details = {name: value for name, value in (wrong or {}).items() if value}
+    if isinstance(wrong, Mapping | list) or wrong is None:
+        fields = wrong if isinstance(wrong, Mapping) else {}
+        details = {name: value for name, value in fields.items() if truthy(value)}
         return error("together-ai", {"message": "", **details})
     return error("together-ai", given, only=("type",)) if given.get("message") else None
+
+
+def _groq_speech(_status: int, body: Any, _how: How) -> Any:
+    return {**spread(body), "provider": "groq"}
+
+
+def _ollama(status: int, body: Any, _how: How) -> Any:
+    given = body if isinstance(body, Mapping) else {}
+    if status != 200 and "error" in given:
+        return error("ollama", given["error"], only=("type",))
+    if "choices" not in given:
+        return invalid("ollama", compact(body))
+    return {**_kept(given, *_ENVELOPE), "provider": "ollama", **_kept(given, "choices", "usage")}
 
 
 def _mistral_embeddings(status: int, body: Any, _how: How) -> Any:
@@ -229,6 +243,10 @@ def _deepseek_chunk(chunk: Any, how: How) -> Any:
     }
 
 
+def _ollama_chunk(chunk: Any, _how: How) -> Any:
+    return {**_kept(chunk, *_ENVELOPE), "provider": "ollama", **_kept(chunk, "choices")}
+
+
 def _openrouter_chunk(chunk: Any, how: How) -> Any:
     choices = chunk.get("choices")
     first = choices[0] if choices else {}
@@ -302,8 +320,10 @@ def _kept(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 REPLIES: Final[Mapping[tuple[str, str], Reply]] = {
     ("deepseek", CHAT): _deepseek,
+    ("groq", "createSpeech"): _groq_speech,
     ("mistral-ai", CHAT): _mistral,
     ("mistral-ai", "embed"): _mistral_embeddings,
+    ("ollama", CHAT): _ollama,
     ("openrouter", CHAT): _openrouter,
     ("together-ai", CHAT): _together,
     ("together-ai", "complete"): _together_completion,
@@ -315,6 +335,7 @@ CHUNKS: Final[Mapping[tuple[str, str], Chunk]] = {
     ("deepseek", CHAT): _deepseek_chunk,
     ("groq", CHAT): _groq_chunk,
     ("mistral-ai", CHAT): _mistral_chunk,
+    ("ollama", CHAT): _ollama_chunk,
     ("openrouter", CHAT): _openrouter_chunk,
     ("together-ai", CHAT): _together_chunk,
     ("together-ai", "complete"): _together_completion_chunk,

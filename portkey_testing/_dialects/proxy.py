@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from portkey_testing._dialects.anthropic import anthropic_headers
-from portkey_testing._dialects.base import PROXY, Stamps, upstream
+from portkey_testing._dialects.base import PROXY, Stamps, passed_on, upstream
 from portkey_testing._dialects.openai import openai_headers
 from portkey_testing._dialects.tables import host, proxied_url
 from portkey_testing._policy import Target
@@ -55,8 +55,4 @@ class ProxyDialect:
     def client_stream(
         self, frames: Iterable[Frame | Cut], *, strict: bool, stamps: Stamps, model: Any = None
     ) -> Iterator[Frame | Cut]:
-        for step in frames:
-            if isinstance(step, Cut):
-                yield Cut(step.gap, "end")
-                return
-            yield step
+        return passed_on(frames)

@@ -5,14 +5,13 @@ The tables are data, see `_data/provider_requests.json`; this applies them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from portkey_testing import _data as data
 from portkey_testing import _javascript
 from portkey_testing._dialects.base import UnmappableError, bounded
 from portkey_testing._javascript import MISSING
@@ -150,6 +149,11 @@ def _openrouter_usage(params: Mapping[str, Any]) -> Any:
     return {**(given if isinstance(given, Mapping) else {}), **({"include": include} if include else {})} or None
 
 
+def _thinking_or_not(params: Mapping[str, Any]) -> bool:
+    given = params["thinking"]
+    return not (isinstance(given, Mapping) and given.get("type") == "disabled")
+
+
 _CHANGES: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "as_list": _inputs,
     "developer_to_system": _developer_to_system,
@@ -158,13 +162,12 @@ _CHANGES: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "openrouter_reasoning": _openrouter_reasoning,
     "openrouter_usage": _openrouter_usage,
     "required_to_any": _required_to_any,
+    "thinking_or_not": _thinking_or_not,
     "without_mistral_prefix": _without_mistral_prefix,
 }
 
 
 @cache
 def _providers() -> Mapping[str, Any]:
-    path = Path(__file__).parents[1] / "_data" / "provider_requests.json"
-    data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    providers: Mapping[str, Any] = data["providers"]
+    providers: Mapping[str, Any] = data.table("provider_requests")["providers"]
     return providers

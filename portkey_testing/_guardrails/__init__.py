@@ -7,14 +7,13 @@ and what follows from them, is `_hooks`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-from portkey_testing import _javascript
+from portkey_testing import _patterns
+from portkey_testing._data import table
 from portkey_testing._guardrails import changes, jsons, rules, texts
 from portkey_testing._guardrails.subject import (
     Check,
@@ -34,8 +33,7 @@ __all__ = ["Finding", "Stage", "Subject", "UnreadableError", "every_check", "ext
 @cache
 def external_checks() -> frozenset[str]:
     """The checks that the gateway leaves to a service outside."""
-    path = Path(__file__).parents[1] / "_data" / "gateway_checks.json"
-    return frozenset(json.loads(path.read_text(encoding="utf-8"))["external"])
+    return frozenset(table("gateway_checks")["external"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def run(check_id: str, subject: Subject, params: Params) -> Finding:
     check, excuse = _CHECKS[name]
     try:
         return check(subject, params)
-    except (CheckError, _javascript.InvalidPatternError) as error:
+    except (CheckError, _patterns.InvalidPatternError) as error:
         if excuse is None:
             raise UnreadableError(str(error)) from error
         data = excuse.data(subject, params, str(error))

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from portkey_testing import _javascript
+from portkey_testing import _javascript, _patterns
 from portkey_testing._guardrails.subject import CheckError, Finding, Params, Subject, UnreadableError
 
 _WRITTEN_PATTERN = re.compile(r"/(.+?)/([gimsuyd]*)")
-_REPLACED_PART = re.compile(r"\$(\$|&|\d{1,2})")
+_REPLACED_PART = re.compile(r"\$([$&`']|\d{1,2}|<[^>]*>)")
 
 
 def regex_replace(subject: Subject, params: Params) -> Finding:
@@ -28,7 +28,7 @@ def regex_replace(subject: Subject, params: Params) -> Finding:
     written = _WRITTEN_PATTERN.fullmatch(rule)
     if written is not None:
         source, flags = written.groups()
-    regex = _javascript.pattern(source, flags)
+    regex = _patterns.pattern(source, flags)
     texts = subject.texts
     if not all(isinstance(text, str) or not _javascript.truthy(text) for text in texts):
         raise CheckError("e.match is not a function", "TypeError")
@@ -53,13 +53,21 @@ def regex_replace(subject: Subject, params: Params) -> Finding:
 
 
 def _part(name: str, match: re.Match[str]) -> str:
-    """What `$1`, `$&` or `$$` stands for in a replacement."""
-    if name == "$":
-        return "$"
-    if name == "&":
-        return match.group()
-    number = int(name)
-    return match.group(number) or "" if 0 < number <= match.re.groups else f"${name}"
+    """What `$1`, `$<name>`, `$&` and the like stand for in a replacement."""
+    match name:
+        case "$":
+            return "$"
+        case "&":
+            return match.group()
+        case "`":
+            return match.string[: match.start()]
+        case "'":
+            return match.string[match.end() :]
+        case _ if name.startswith("<"):
+            return match.groupdict().get(name[1:-1]) or "" if match.re.groupindex else f"${name}"
+    # `$10` is group 1 and a zero where there is no tenth group.
+    digits = next((digits for digits in (name, name[0]) if 0 < int(digits) <= match.re.groups), None)
+    return f"${name}" if digits is None else (match.group(int(digits)) or "") + name[len(digits) :]
 
 
 def add_prefix(subject: Subject, params: Params) -> Finding:

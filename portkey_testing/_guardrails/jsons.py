@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from portkey_testing import _javascript
+from portkey_testing import _javascript, _patterns
 from portkey_testing._guardrails.schemas import Schema, UnresolvedError
 from portkey_testing._guardrails.subject import (
     CheckError,
@@ -95,7 +95,7 @@ def json_schema(subject: Subject, params: Params) -> Finding:
     for value in _parsed(written):
         try:
             problems = rules.complaints(value)
-        except (UnresolvedError, _javascript.InvalidPatternError) as error:
+        except (UnresolvedError, _patterns.InvalidPatternError) as error:
             return _no_schema(str(error), "Error", negated)
         if best is None or not problems:
             best = (value, problems)

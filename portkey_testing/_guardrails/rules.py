@@ -102,7 +102,7 @@ def allowed_request_types(subject: Subject, params: Params) -> Finding:
     if blocked:
         shown["blockedTypes"] = blocked
     source = "default"
-    if params.get("allowedTypes") or params.get("blockedTypes"):
+    if any(_javascript.truthy(params.get(name)) for name in ("allowedTypes", "blockedTypes")):
         source = "parameters"
     elif subject.metadata.get("supported_endpoints") or subject.metadata.get("blocked_endpoints"):
         source = "metadata"

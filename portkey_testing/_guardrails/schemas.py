@@ -13,7 +13,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from operator import ge, gt, le, lt
 from typing import Any, Final
 
-from portkey_testing import _javascript
+from portkey_testing import _javascript, _patterns
 from portkey_testing.failures import NotSimulated
 
 _BEYOND: Final = frozenset({"$dynamicRef", "unevaluatedItems", "unevaluatedProperties"})
@@ -139,7 +139,7 @@ class Schema:
                 fitting |= set() if found else {name}
         for pattern, each in schema.get("patternProperties", {}).items():
             for name in value:
-                if _javascript.pattern(pattern, "u").search(name):
+                if _patterns.pattern(pattern, "u").search(name):
                     found = list(self._about(value[name], each))
                     said = f'Property "{name}" matches pattern "{pattern}" but does not match associated schema.'
                     yield from _under(said, iter(found))
@@ -235,7 +235,7 @@ def _signs(value: str, schema: Mapping[str, Any]) -> Iterator[str]:
         yield f"String is too short ({size} < {schema['minLength']})."
     if "maxLength" in schema and size > schema["maxLength"]:
         yield f"String is too long ({size} > {schema['maxLength']})."
-    if "pattern" in schema and not _javascript.pattern(schema["pattern"], "u").search(value):
+    if "pattern" in schema and not _patterns.pattern(schema["pattern"], "u").search(value):
         yield "String does not match pattern."
     if not _has_format(value, schema.get("format")):
         yield f'String does not match format "{schema["format"]}".'

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from portkey_testing import _javascript
+from portkey_testing import _javascript, _patterns
 from portkey_testing._guardrails.subject import (
     CheckError,
     Finding,
@@ -86,21 +86,21 @@ def regex_match(subject: Subject, params: Params) -> Finding:
     rule, negated = params.get("rule"), negation(params)
     if not rule:
         raise CheckError("Missing regex pattern")
-    text = text_of(subject, "Missing text to match")
-    match = _javascript.pattern(_javascript.text(rule)).search(text)
+    text, written = text_of(subject, "Missing text to match"), _javascript.text(rule)
+    match = _patterns.pattern(written).search(text)
     verdict = (match is None) if negated else (match is not None)
     said = {
-        (True, False): f"The regex pattern '{rule}' successfully matched the text.",
-        (True, True): f"The regex pattern '{rule}' did not match the text as expected.",
-        (False, False): f"The regex pattern '{rule}' did not match the text.",
-        (False, True): f"The regex pattern '{rule}' matched the text when it should not have.",
+        (True, False): f"The regex pattern '{written}' successfully matched the text.",
+        (True, True): f"The regex pattern '{written}' did not match the text as expected.",
+        (False, False): f"The regex pattern '{written}' did not match the text.",
+        (False, True): f"The regex pattern '{written}' matched the text when it should not have.",
     }[verdict, bool(negated)]
     details = None
     if match is not None:
         details = {
             "matchedText": match.group(),
             "index": _javascript.length(text[: match.start()]),
-            "groups": match.groupdict(),
+            "groups": {name: found for name, found in match.groupdict().items() if found is not None},
             "captures": list(match.groups()),
         }
     return Finding(

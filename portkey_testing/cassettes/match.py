@@ -14,15 +14,17 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from portkey_testing.cassettes._yaml import Json, Unwritable, write
 from portkey_testing.cassettes.model import BinaryBody, JsonBody, RecordedRequest, TextBody
+from portkey_testing.faults import unknown
 
 Meaning = dict[str, Any]
 Normaliser = Callable[[Meaning], Meaning]
+_Item = TypeVar("_Item")
 
 MEANINGLESS_FIELDS: Final = frozenset({"user", "safety_identifier", "prompt_cache_key"})
 """Members of a body that name who asks, and change nothing in the answer. They are redacted in a recording anyway."""
@@ -86,6 +88,7 @@ class MatchRules:
         normalise: Names out of `NORMALISERS`, or functions from a meaning to a meaning.
 
     Raises:
+        TypeError: one of them is a single text.
         ValueError: a path or a name is none, or a path would leave nothing to compare.
     """
 
@@ -95,8 +98,8 @@ class MatchRules:
     _normalisers: tuple[Normaliser, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ignore", tuple(self.ignore))
-        object.__setattr__(self, "normalise", tuple(self.normalise))
+        object.__setattr__(self, "ignore", listed("ignore", self.ignore))
+        object.__setattr__(self, "normalise", listed("normalise", self.normalise))
         object.__setattr__(self, "_paths", tuple(map(_parsed_path, self.ignore)))
         object.__setattr__(self, "_normalisers", tuple(map(_named_normaliser, self.normalise)))
 
@@ -128,17 +131,41 @@ class MatchRules:
         return key_of(self.meaning(request))
 
 
+def listed(argument: str, items: Iterable[_Item]) -> tuple[_Item, ...]:
+    """Several of something; a single text would be taken for its characters.
+
+    Raises:
+        TypeError: it is one.
+    """
+    if isinstance(items, str):
+        raise TypeError(f"{argument} takes several, as in {argument}=({items!r},), not a single text")
+    return tuple(items)
+
+
 def _parsed_path(path: str) -> tuple[str, ...]:
     parts = tuple(part for part in re.split(r"\.|(?=\[)", path) if part)
     if len(parts) < 2 or parts[0] not in ("body", "headers") or parts[1:] in (("*",), ("messages",)):
         raise ValueError(
             f"expected a path to something inside the body or the headers, such as 'body.metadata' or "
-            f"'body.messages[*].name', got {path!r}. "
-            + ("Without it there is nothing left to compare." if parts[:1] == ("body",) else "")
+            f"'body.messages[*].name', got {path!r}."
+            + (" Without it there is nothing left to compare." if parts[:1] == ("body",) else "")
         )
     if any(part.startswith("[") and not re.fullmatch(r"\[(\*|[0-9]+)\]", part) for part in parts):
         raise ValueError(f"expected [*] or [NUMBER] in the path {path!r}")
     return parts
+
+
+def checked_rules(rules: object) -> MatchRules:
+    """The rules of a replay or a recording; those that every project starts with where it has none.
+
+    Raises:
+        TypeError: they are none.
+    """
+    if rules is None:
+        return MatchRules()
+    if isinstance(rules, MatchRules):
+        return rules
+    raise TypeError(f"rules is a MatchRules, as in MatchRules(ignore=('body.metadata.run_id',)), not {rules!r:.100}")
 
 
 def _named_normaliser(normaliser: str | Normaliser) -> Normaliser:
@@ -146,9 +173,7 @@ def _named_normaliser(normaliser: str | Normaliser) -> Normaliser:
         return normaliser
     if normaliser in NORMALISERS:
         return NORMALISERS[normaliser]
-    close = difflib.get_close_matches(normaliser, NORMALISERS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"no normaliser is called {normaliser!r}.{hint} There are: {', '.join(NORMALISERS)}.")
+    raise unknown("normaliser", normaliser, NORMALISERS)
 
 
 def _remove(value: Any, path: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ exchange is over it is redacted, searched for secrets once more, and added to th
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import functools
 import os
 import sys
@@ -34,11 +33,12 @@ import httpx
 from portkey_testing.cassettes import codec, store
 from portkey_testing.cassettes._yaml import Unwritable
 from portkey_testing.cassettes.exchange import ENCODINGS, Exchange, Tee
-from portkey_testing.cassettes.match import MatchRules
+from portkey_testing.cassettes.match import MatchRules, checked_rules
 from portkey_testing.cassettes.model import CLOSED, COMPLETE, CassetteError, Header, Interaction, Mode
 from portkey_testing.cassettes.redact import Redactor
 from portkey_testing.cassettes.replay import Replay
 from portkey_testing.cassettes.scan import scan
+from portkey_testing.faults import unknown
 from portkey_testing.timeline import GatewayRequest
 
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
@@ -66,9 +66,7 @@ def checked_mode(mode: str) -> Mode:
     for known in MODES:
         if mode == known:
             return known
-    close = difflib.get_close_matches(mode, MODES, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"no record mode is called {mode!r}.{hint} There are: {', '.join(MODES)}.")
+    raise unknown("record mode", mode, MODES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ class Recorder:
         self.path = Path(path)
         self.mode = checked_mode(mode)
         self._redactor = redactor or Redactor()
-        self._rules = rules or MatchRules()
+        self._rules = checked_rules(rules)
         self._gateway = gateway
         self._today = today
         self._session = session or uuid.uuid4().hex
@@ -175,7 +173,7 @@ class Recorder:
         self._gateway = self._gateway or gateway_name(exchange.request.url)
         try:
             interaction, text = self._prepared(exchange)
-        except Exception as error:  # noqa: BLE001 -- the application must not see it; `close` reports it
+        except Exception as error:  # noqa: BLE001  # the application must not see it; `close` reports it
             with self._lock:
                 self._failures.append(error)
             return

@@ -26,6 +26,7 @@ from portkey_testing.cassettes._yaml import Json
 from portkey_testing.cassettes.bodies import body_of
 from portkey_testing.cassettes.clean import Cleaner
 from portkey_testing.cassettes.exchange import Exchange, decoded
+from portkey_testing.cassettes.match import listed
 from portkey_testing.cassettes.model import (
     COMPLETE,
     Interaction,
@@ -119,6 +120,7 @@ class Redactor:
         fields: Further names of members whose values are secrets.
 
     Raises:
+        TypeError: `off` or `fields` is a single text, or `rules` are no mapping.
         ValueError: a rule to switch off does not exist, or a pattern is none.
     """
 
@@ -129,7 +131,9 @@ class Redactor:
         off: Iterable[str] = (),
         fields: Iterable[str] = (),
     ) -> None:
-        off = frozenset(off)
+        off = frozenset(listed("off", off))
+        if rules is not None and not isinstance(rules, Mapping):
+            raise TypeError(f"rules are patterns by name, as in {{'ticket': r'ACME-\\d+'}}, not {rules!r:.100}")
         known = [*SHAPES, *CONTEXTS, *PERSONAL]
         if unknown := off - {rule.name for rule in known}:
             raise ValueError(
@@ -142,7 +146,7 @@ class Redactor:
         self._own = frozenset(rule.name for rule in own)
         self.shapes = (*own, *(rule for rule in SHAPES if rule.name not in off))
         self._contexts = tuple(rule for rule in (*CONTEXTS, *PERSONAL) if rule.name not in off)
-        self._names = Names(fields)
+        self._names = Names(listed("fields", fields))
 
     # Reading a live request
 

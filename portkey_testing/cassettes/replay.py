@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from portkey_testing.cassettes import cache as parsed_before
-from portkey_testing.cassettes import codec, store
+from portkey_testing.cassettes import codec, parsed_before, store
 from portkey_testing.cassettes.match import (
     MatchRules,
     Meaning,
     brief,
+    checked_rules,
     closest,
     difference,
     differing_paths,
@@ -115,7 +115,7 @@ class Replay:
         cache: Path | None = None,
     ) -> None:
         self.path = Path(path)
-        self._rules = rules or MatchRules()
+        self._rules = checked_rules(rules)
         self._redactor = redactor or Redactor()
         self._repeat = repeat
         self._on_miss = on_miss

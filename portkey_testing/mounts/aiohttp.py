@@ -17,7 +17,7 @@ import httpx
 
 from portkey_client._clock import Clock
 from portkey_testing._patching import Patches
-from portkey_testing.mounts._exchange import Answered, answer, gateway_request
+from portkey_testing.mounts._answering import Answered, answer, gateway_request
 from portkey_testing.timeline import GatewayRequest, Responder
 
 _BODILESS: Final = frozenset({204, 304})
@@ -137,7 +137,7 @@ class _Connection(asyncio.Transport):
             self._lose(_of_the_system(error))
         except asyncio.CancelledError:  # aiohttp has closed the connection
             raise
-        except BaseException as failure:  # noqa: BLE001 - aiohttp raises it, where the request was made
+        except BaseException as failure:  # noqa: BLE001  # aiohttp raises it, where the request was made
             self._lose(failure)
 
     async def _play(self, method: str, answered: Answered) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from portkey_client._clock import Clock
 from portkey_testing.failures import PortkeyTestFailure
 from portkey_testing.faults import wire_fault
-from portkey_testing.mounts._exchange import gateway_request
+from portkey_testing.mounts._answering import gateway_request
 from portkey_testing.timeline import Cut, Ending, Frame, GatewayRequest, Outcome, Responder, Timeline
 
 _PLAIN: Final = b"text/plain; charset=UTF-8"

@@ -20,7 +20,7 @@ from portkey_client._clock import Clock, leave_clock
 from portkey_testing import guard
 from portkey_testing._patching import InPlace, Patches
 from portkey_testing._playback import Playback
-from portkey_testing.mounts._exchange import Answered, gateway_request
+from portkey_testing.mounts._answering import Answered, core_url, gateway_request
 from portkey_testing.timeline import GatewayRequest, Timeline
 
 ENCODINGS: Final = ("gzip", "deflate", "identity", "")
@@ -132,13 +132,13 @@ def _patch_library(patches: Patches, library: Any) -> None:
 def _deciding(request: Any) -> Recording | None:
     """What decides about a request that a pool was given; None where it is not a recording's, or on its way already."""
     recording = _IN_POOLS.latest
-    if recording is None or guard.is_open_for_recording() or not recording.claims(_url(request), request.headers):
+    if recording is None or guard.is_open_for_recording() or not recording.claims(core_url(request), request.headers):
         return None
     return recording
 
 
 def _decide(recording: Recording, request: Any, body: bytes, library: Any) -> Answered | _Live:
-    seen = gateway_request(request.method.decode(), _url(request), request.headers, body, request.extensions)
+    seen = gateway_request(request.method.decode(), core_url(request), request.headers, body, request.extensions)
     timeline = recording.answer(seen)
     if timeline is None:
         return _Live(recording, request, seen, library)
@@ -228,7 +228,7 @@ class _WatchedStream:
 
 def _onward(request: Any, body: bytes, gateway: str | None, library: Any) -> Any:
     """The request as it is sent: to the gateway that was asked for, and for an answer that can be read."""
-    url = _url(request) if gateway is None else rebased(_url(request), gateway)
+    url = core_url(request) if gateway is None else rebased(core_url(request), gateway)
     headers = [
         (name, readable(value.decode("latin-1")).encode() if name.lower() == b"accept-encoding" else value)
         for name, value in request.headers
@@ -253,9 +253,3 @@ def rebased(url: str, gateway: str) -> str:
     head, version, below = parts.path.partition("/v1/")
     path = below if version else head.lstrip("/")
     return f"{base}/{path}" + (f"?{parts.query}" if parts.query else "")
-
-
-def _url(request: Any) -> str:
-    url = request.url
-    port = "" if url.port is None else f":{url.port}"
-    return f"{url.scheme.decode()}://{url.host.decode()}{port}{url.target.decode()}"

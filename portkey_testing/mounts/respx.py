@@ -27,7 +27,7 @@ from portkey_testing._patching import InPlace, Patches
 from portkey_testing._playback import ExceptionClasses
 from portkey_testing.guard import Guard
 from portkey_testing.mounts import live
-from portkey_testing.mounts._exchange import Answered, answer, gateway_request
+from portkey_testing.mounts._answering import Answered, answer, core_url, gateway_request
 from portkey_testing.mounts.transport import as_gateway_request
 from portkey_testing.timeline import Responder
 
@@ -212,7 +212,7 @@ def _patch_httpcore2(patches: Patches) -> None:
     send, asend = sync_pool.handle_request, async_pool.handle_async_request
 
     def handle_request(pool: Any, request: Any) -> Any:
-        mount, url = _IN_PLACE.latest, _url(request)
+        mount, url = _IN_PLACE.latest, core_url(request)
         if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return send(pool, request)
         answered = _answered(mount, request, url, b"".join(request.stream), httpcore2)
@@ -220,7 +220,7 @@ def _patch_httpcore2(patches: Patches) -> None:
         return httpcore2.Response(answered.timeline.status, headers=answered.headers, content=answered.playback)
 
     async def handle_async_request(pool: Any, request: Any) -> Any:
-        mount, url = _IN_PLACE.latest, _url(request)
+        mount, url = _IN_PLACE.latest, core_url(request)
         if mount is None or mount.is_foreign(request.method.decode(), url, request.headers):
             return await asend(pool, request)
         body = b"".join([part async for part in request.stream])
@@ -235,12 +235,6 @@ def _patch_httpcore2(patches: Patches) -> None:
 def _answered(mount: Mount, request: Any, url: str, body: bytes, library: ExceptionClasses) -> Answered:
     seen = gateway_request(request.method.decode(), url, request.headers, body, request.extensions)
     return answer(mount.responder, mount.clock, seen, request.extensions, library)
-
-
-def _url(request: Any) -> str:
-    url = request.url
-    port = "" if url.port is None else f":{url.port}"
-    return f"{url.scheme.decode()}://{url.host.decode()}{port}{url.target.decode()}"
 
 
 def _response(answered: Answered) -> httpx.Response:

@@ -110,9 +110,12 @@ def serving(responder: Responder, *, host: str, port: int, time_scale: float) ->
     Raises:
         OSError: the port cannot be had; the message says which.
         TypeError: the port is no number.
+        ValueError: it is not one of a port.
     """
     if not isinstance(port, int):
         raise TypeError(f"serve(port=...) takes a number, 0 for any free port, not {port!r}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"serve(port=...) takes a number from 0 to 65535, not {port}")
     clock = ScaledClock(time_scale)
     with running(lambda connections: GatewayApp(responder, clock, connections), host=host, port=port) as server:
         yield server

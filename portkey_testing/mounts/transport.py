@@ -10,7 +10,7 @@ import httpx
 
 from portkey_client._clock import Clock
 from portkey_testing._playback import Playback
-from portkey_testing.mounts._exchange import Answered, answer, gateway_request
+from portkey_testing.mounts._answering import Answered, answer, gateway_request
 from portkey_testing.timeline import GatewayRequest, Responder
 
 

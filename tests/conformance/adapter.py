@@ -53,7 +53,7 @@ class Upstreams:
 
     def __init__(self, scenario: Scenario) -> None:
         self._key = scenario["id"]
-        self._script = parse_script(scenario.get("upstreams") or {})
+        self._script = parse_script(scenario.get("upstreams") or {}, strict=False)
         self._calls: Counter[str] = Counter()
 
     def root(self, name: str) -> str:
@@ -81,7 +81,7 @@ class Upstreams:
 
 
 def _answered_by(step: Step, name: str, body: Any) -> Reply:
-    answer = step.answer(body)
+    answer = step.answer(_read(body))
     if answer is None:
         return fault("closed_before_headers").delayed(step.sleep)
     return _said(answer, step.sleep).with_headers({"x-stub-upstream": name})

@@ -186,7 +186,7 @@ def test_a_stream_that_breaks_off(fake: FakeGateway, name: str) -> None:
     async def talk(client: aiohttp.ClientSession) -> None:
         async with client.post(URL, json=chat(stream=True)) as response:
             async for line in response.content:
-                heard.append(line)  # noqa: PERF401 - it is kept although the rest does not come
+                heard.append(line)  # noqa: PERF401  # it is kept although the rest does not come
 
     with pytest.raises(aiohttp.ClientPayloadError):
         run(talk)

@@ -36,7 +36,7 @@ Get = Callable[[str], bytes]
 
 
 def _with_urllib(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - the URLs are those below
+    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  # the URLs are those below
         body: bytes = response.read()
         return body
 

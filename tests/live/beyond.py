@@ -207,6 +207,7 @@ def guardrails() -> Iterator[Scenario]:
         ("allowedRequestTypes", {"allowedTypes": "embed, complete"}, "x"),
         ("notNull", {"not": True}, ""),
         ("regexReplace", {"rule": "(h)(e)", "redactText": "$2$1$3$$"}, "hello"),
+        ("regexReplace", {"rule": "(?<n>h)(e)?", "redactText": "<$<n>$10$2$`|$'$3$&$$>"}, "oh hello"),
         ("addPrefix", {"prefix": "P", "applyToRole": "system"}, "hello"),
     )
     for name, params, text in checks:
@@ -314,6 +315,7 @@ def interfaces() -> Iterator[Scenario]:
     providers = ("mistral-ai", "together-ai", "anthropic", "portkey")
     for provider, (path, body), said, status in product(providers, asked, bodies, (200, 201, 400)):
         yield _asked(_json(status, said), _target(provider), body, path=path)
+    yield _asked(_json(400, {"error": {"message": "m"}}), _target("groq"), {"input": "x"}, path="/v1/audio/speech")
     old = '{"log_id": "c", "completion": "x", "stop_reason": "stop_sequence"}'
     for events in (
         [f"event: completion\r\ndata: {old}\r\n\r\n", "event: ping\r\ndata: {}\r\n\r\n", "data: [DONE]\r\n\r\n"],
@@ -337,11 +339,65 @@ def breaks() -> Iterator[Scenario]:
     yield _asked(step, _target(retry={"attempts": 1, "use_retry_after_header": True}))
 
 
+def values() -> Iterator[Scenario]:
+    """What JavaScript reads otherwise than Python: empty objects are true, lists are joined, patterns are its own."""
+    call = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    marked = {"type": "text", "text": "t", "cache_control": {}}
+    fields: tuple[dict[str, Any], ...] = (
+        {"tools": [{"type": "function", "function": {}}]},
+        {"tools": [{"function": {"description": [], "parameters": {"required": {}}}, "cache_control": {}}]},
+        {"messages": [HELLO, {"role": "assistant", "tool_calls": [call]}, {"role": "tool"}]},
+        {"messages": [{"role": "user", "content": [marked]}]},
+        {"messages": {}},
+        {"messages": [{}, 5]},
+        {"anthropic_beta": ["b1", "b2"]},
+    )
+    for more in fields:
+        yield _asked({"kind": "anthropic", "text": "hi"}, _target("anthropic"), {**BODY, **more})
+    for text in ("{", '{"a":1,}', '{"a"', "[1.]", "NaN", '"\\', '{"a": "this is long", oops}', '{"a":"\\ud83d"}'):
+        yield _asked(None, _target(), None, raw_body=text, path="/v1/nope", content_type="application/json")
+    yield _asked(None, _target(), {**BODY, "model": "\ud83d"})
+    for rule in (r"[\w-\.]+@([\w-]+\.)+[\w-]{2,4}", "(?i)A", "(?P<n>a)", "a++", "[a&&b]", "a{,2}", "(?<n>z)?-"):
+        body = {**BODY, "messages": [{"role": "user", "content": "a.b-c@d-e.com"}]}
+        yield _asked(None, _target(input_guardrails=[{"regexMatch": {"rule": rule}, "id": "g"}]), body)
+        strategy = {"mode": "conditional", "conditions": [{"query": {"params.user": {"$regex": rule}}, "then": "x"}]}
+        yield _asked(None, {"strategy": strategy, "targets": [_target(name="x")]}, {**BODY, "user": "a.b-c@d-e.com"})
+    yield _asked(None, _target(input_guardrails=[{"allowedRequestTypes": {"allowedTypes": []}, "id": "g"}]))
+    yield _asked(None, _target(input_mutators={}))
+    yield _asked(_json(500, {"error": []}), _target("together-ai"))
+    yield _asked(_json(500, "oops"), _target("anthropic"), {"prompt": "x"}, path="/v1/completions")
+
+
+def fetches() -> Iterator[Scenario]:
+    """What comes of the way the gateway fetches, and of headers and lists that are there but empty."""
+    for status, provider in product((301, 307, 407), ("openai", "anthropic")):
+        step = {"kind": "json", "status": status, "body": {}, "headers": {"location": "/u/x/b"}}
+        yield _asked(step, _target(provider))
+    for status, codes in product((200, 204, 503), ([], [200, 204, 503])):
+        retry = {"attempts": 0.5, "on_status_codes": codes}
+        yield _asked({"kind": "empty", "status": status}, _target(retry=retry))
+    lists: tuple[Any, ...] = (None, [], ["x-foo"])
+    failed = {"kind": "json", "status": 500, "body": ERROR, "headers": {"x-portkey-gateway-exception": "true"}}
+    yield _asked(failed, {"strategy": {"mode": "fallback"}, "targets": [_target(), _target("groq")]})
+    own: list[str] | None
+    for outer, own, header in product(lists, (None, []), (None, "")):
+        target = _target() if own is None else _target(forward_headers=own)
+        config: dict[str, Any] = {"strategy": {"mode": "single"}, "targets": [target]}
+        named = {} if header is None else {"x-portkey-forward-headers": header}
+        yield _asked(
+            None,
+            config if outer is None else {**config, "forward_headers": outer},
+            headers={"x-foo": "1", "x-bar": "2", **named},
+        )
+    for method, path in (("HEAD", "/health"), ("HEAD", "/v1/nope"), ("POST", "/v1/proxy")):
+        yield _asked(None, None, None if method == "HEAD" else {}, method=method, path=path)
+
+
 FAMILIES: Final[Mapping[str, Callable[[], Iterator[Scenario]]]] = {
     family.__name__: family
     for family in (
         *(statuses, answers, streams, requests, conditions, configs, guardrails, hooks, routes),
-        *(schemas, interfaces, breaks),
+        *(schemas, interfaces, breaks, values, fetches),
     )
 }
 

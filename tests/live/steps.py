@@ -141,7 +141,7 @@ class OpenAI(Step):
             "created": CREATED,
             "model": _model(self.model, request, "stub-model"),
             "choices": [choice],
-            "usage": self.usage,
+            "usage": self.usage or OPENAI_USAGE,
             **self.extra,
         }
         return _json(self.status, self.headers, body)
@@ -164,7 +164,7 @@ class Anthropic(Step):
     text: str = ""
     content: Sequence[Json] | None = None
     model: str | None = None
-    stop_reason: str = "end_turn"
+    stop_reason: str | None = "end_turn"
     stop_sequence: str | None = None
     usage: Mapping[str, Json] = field(default_factory=lambda: ANTHROPIC_USAGE)
     extra: Mapping[str, Json] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class Anthropic(Step):
             "content": [{"type": "text", "text": self.text}] if self.content is None else self.content,
             "stop_reason": self.stop_reason,
             "stop_sequence": self.stop_sequence,
-            "usage": self.usage,
+            "usage": self.usage or ANTHROPIC_USAGE,
             **self.extra,
         }
         return _json(self.status, self.headers, body)
@@ -272,7 +272,7 @@ class OpenAISse(Streamed):
             delta = {"content": given} if isinstance(given, str) else given
             yield _event(chunk({"role": "assistant", **delta} if position == 0 else delta))
         last = chunk({}, self.finish_reason)
-        yield _event(last if self.usage is None else {**last, "usage": self.usage})
+        yield _event({**last, "usage": self.usage} if self.usage else last)
         if self.done:
             yield _event("[DONE]")
 
@@ -283,7 +283,7 @@ class AnthropicSse(Streamed):
 
     Attributes:
         blocks: `{type: text, pieces: [...]}`, `{type: thinking, pieces: [...], signature}` or
-            `{type: tool_use, id, name, pieces: [...]}`; the pieces become one delta each.
+            `{type: tool_use, id, name, pieces: [...]}` (or `tool`); the pieces become one delta each.
         start_usage: Token counts in `message_start`.
         usage: Token counts in `message_delta`.
         ping: Whether a `ping` follows the start of the first block.
@@ -293,16 +293,16 @@ class AnthropicSse(Streamed):
 
     blocks: Sequence[Json] = ()
     model: str | None = None
-    stop_reason: str = "end_turn"
+    stop_reason: str | None = "end_turn"
     start_usage: Mapping[str, Json] = field(default_factory=lambda: {"input_tokens": 9, "output_tokens": 1})
     usage: Mapping[str, Json] = field(default_factory=lambda: {"output_tokens": 4})
     ping: bool = True
 
     def __post_init__(self) -> None:
         for block in self.blocks:
-            if not isinstance(block, Mapping) or block.get("type") not in ("text", "thinking", "tool_use"):
+            if not isinstance(block, Mapping) or block.get("type") not in ("text", "thinking", "tool_use", "tool"):
                 raise StepError(f"a block is a mapping of type text, thinking or tool_use, not {block!r}")
-            required = {"pieces", "name"} if block["type"] == "tool_use" else {"pieces"}
+            required = {"pieces", "name"} if block["type"].startswith("tool") else {"pieces"}
             if missing := required - set(block):
                 raise StepError(f"the {block['type']} block lacks {', '.join(sorted(missing))}: {block!r}")
 
@@ -395,8 +395,12 @@ KINDS: Final[Mapping[str, type[Step]]] = {
 Script = Mapping[str, Sequence[Step | Mapping[str, Any]]]
 
 
-def parse_script(script: object, where: str = "script") -> dict[str, list[Step]]:
+def parse_script(script: object, where: str = "script", *, strict: bool = True) -> dict[str, list[Step]]:
     """Upstream names to steps, from the mapping a YAML file holds; steps given as values are kept.
+
+    Parameters:
+        strict: An unknown field and an upstream without steps are errors. The server behind which the corpus was
+            recorded passes over both.
 
     Raises:
         StepError: what is wrong, and at which place below `where`.
@@ -405,36 +409,42 @@ def parse_script(script: object, where: str = "script") -> dict[str, list[Step]]
         raise StepError(f"{where}: expected a mapping of upstream names to lists of steps, not {script!r}")
     steps = {}
     for name, listed in script.items():
+        if not listed and not strict:
+            continue
         if not isinstance(listed, list | tuple) or not listed:
             raise StepError(f"{where}.{name}: expected a list of at least one step, not {listed!r}")
-        steps[str(name)] = [parse_step(step, f"{where}.{name}[{number}]") for number, step in enumerate(listed)]
+        steps[str(name)] = [
+            parse_step(step, f"{where}.{name}[{number}]", strict=strict) for number, step in enumerate(listed)
+        ]
     return steps
 
 
-def parse_step(raw: object, where: str = "step") -> Step:
+def parse_step(raw: object, where: str = "step", *, strict: bool = True) -> Step:
     """One step from a mapping; a step given as a value is returned as it is.
 
     Raises:
-        StepError: an unknown kind, an unknown or missing field, a value of the wrong type.
+        StepError: an unknown kind, an unknown field if `strict`, a missing one, a value of the wrong type.
     """
     if isinstance(raw, Step):
         return raw
     if not isinstance(raw, Mapping):
         raise StepError(f"{where}: expected a mapping, not {raw!r}")
     if "stream_switch" in raw:
-        return _parse_switch(raw, where)
+        return _parse_switch(raw, where, strict=strict)
     kind = raw.get("kind", JsonReply.kind)
     if not isinstance(kind, str) or kind not in KINDS:
         raise StepError(f"{where}: unknown kind {kind!r}; known are {', '.join(KINDS)} and a lone stream_switch")
     step = KINDS[kind]
-    # a body may be null, and a stream may end without a finish reason; elsewhere null says nothing
+    # a body may be null, and an answer may end without a reason; elsewhere null says nothing
     values: dict[str, Any] = {
         name: value
         for name, value in raw.items()
-        if name != "kind" and (value is not None or name in ("body", "finish_reason"))
+        if name != "kind" and (value is not None or name in ("body", "finish_reason", "stop_reason"))
     }
     hints = get_type_hints(step)
     known = {f.name for f in fields(step)}
+    if not strict:
+        values = {name: value for name, value in values.items() if name in known}
     if unknown := set(values) - known:
         raise StepError(
             f"{where}: a step of kind {kind} has no field {', '.join(sorted(map(str, unknown)))}; "
@@ -449,17 +459,17 @@ def parse_step(raw: object, where: str = "step") -> Step:
         raise StepError(f"{where}: {error}") from None
 
 
-def _parse_switch(raw: Mapping[Any, Any], where: str) -> StreamSwitch:
+def _parse_switch(raw: Mapping[Any, Any], where: str, *, strict: bool) -> StreamSwitch:
     branches = raw["stream_switch"]
-    if set(raw) != {"stream_switch"}:
+    if strict and set(raw) != {"stream_switch"}:
         raise StepError(f"{where}: stream_switch stands alone; put the other fields into its two steps: {dict(raw)!r}")
     # YAML reads an unquoted true as a boolean, and files are written either way
     by_name = {str(name).lower(): step for name, step in branches.items()} if isinstance(branches, Mapping) else {}
     if set(by_name) != {"true", "false"}:
         raise StepError(f"{where}.stream_switch: expected the two keys true and false, not {branches!r}")
     return StreamSwitch(
-        streaming=parse_step(by_name["true"], f"{where}.stream_switch.true"),
-        plain=parse_step(by_name["false"], f"{where}.stream_switch.false"),
+        streaming=parse_step(by_name["true"], f"{where}.stream_switch.true", strict=strict),
+        plain=parse_step(by_name["false"], f"{where}.stream_switch.false", strict=strict),
     )
 
 

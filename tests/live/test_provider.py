@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.live.provider import LoopbackProvider
-from tests.live.steps import KINDS, OpenAI, Script, StepError, parse_step
+from tests.live.steps import ANTHROPIC_USAGE, KINDS, OpenAI, Script, StepError, parse_script, parse_step
 
 
 @pytest.fixture(scope="module")
@@ -310,3 +310,22 @@ def test_every_kind_is_complete_without_fields(kind: str) -> None:
     answer = parse_step({"kind": kind}).answer(None)
 
     assert (answer is None) == (kind == "drop")
+
+
+def test_the_corpus_may_say_more_than_a_step_knows() -> None:
+    """As the server behind which it was recorded passes over that, and over upstreams without steps."""
+    script = {
+        "a": [{"kind": "drop", "status": 500}, {"stream_switch": {"true": {"kind": "drop"}, "false": {}}, "sleep": 1}],
+        "b": [],
+    }
+
+    assert {"a": 2} == {name: len(steps) for name, steps in parse_script(script, strict=False).items()}
+
+
+def test_a_message_may_end_without_a_reason_and_is_always_counted() -> None:
+    """A reason that is null is one; counts that are empty are those there always are."""
+    answer = parse_step({"kind": "anthropic", "stop_reason": None, "usage": {}}).answer(None)
+
+    assert answer is not None
+    body = json.loads(answer.parts[0])
+    assert (None, ANTHROPIC_USAGE) == (body["stop_reason"], body["usage"])

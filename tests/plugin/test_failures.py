@@ -33,6 +33,29 @@ def test_an_unscripted_request_fails_with_the_journal_and_the_seed(run: Run) -> 
     result.stdout.no_fnmatch_line("*portkey_client/_*")
 
 
+def test_an_error_of_the_client_has_no_frames_of_it(run: Run) -> None:
+    """What the client raised says why; how it came to raise it is nobody's business."""
+    result = run("def test_it(portkey_fake):\n    portkey_fake.reply(400)\n    ask()\n")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">       ask()", "E *BadRequestError: *", "app.py:*: BadRequestError"])
+    result.stdout.no_fnmatch_line("*portkey_client/_*")
+
+
+@pytest.mark.parametrize(("verbosity", "shown"), [("-v", False), ("-vv", True)])
+def test_a_long_journal_is_abridged(run: Run, verbosity: str, shown: bool) -> None:
+    """A report shows how it began and what came last, and says how to see the rest."""
+    hint = "... 90 lines are left out; pytest -vv and print(portkey_fake.journal) show them ..."
+    result = run(
+        "def test_it(portkey_fake):\n    portkey_fake.always('Sunny')\n"
+        "    for _ in range(70):\n        ask()\n    assert False\n",
+        verbosity,
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["call 1 at *", "call 30 at *" if shown else hint, "call 70 at *"])
+
+
 def test_a_full_traceback_is_there_on_request(run: Run) -> None:
     """`--full-trace` shows the frames that are otherwise left out."""
     result = run("def test_it(portkey_fake):\n    ask()\n", "--full-trace")

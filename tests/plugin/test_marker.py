@@ -155,6 +155,14 @@ def test_a_wrong_marker_is_an_error(run: Run, arguments: str) -> None:
     result.stdout.fnmatch_lines(["*takes * name*"])
 
 
+def test_a_marker_without_the_fixture_is_told_where_the_test_fails(run: Run) -> None:
+    """It fails since its request went to the network: no wonder, without the fixture."""
+    result = run("@pytest.mark.portkey_cassette('weather.yaml')\ndef test_it():\n    raise OSError('no network')\n")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *OSError: no network", "the marker * has no effect without the fixture *"])
+
+
 def test_a_marker_without_the_fixture_is_a_failure(run: Run) -> None:
     """It would have no effect, and a test that believes to replay would talk to the network."""
     result = run("@pytest.mark.portkey_cassette('weather.yaml')\ndef test_it():\n    pass\n")

@@ -141,7 +141,7 @@ def test_settings_may_hold_for_a_package(run: Run, pytester: pytest.Pytester) ->
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_hosts_are_allowed_by_name(run: Run, pytester: pytest.Pytester, allowed: bool) -> None:  # noqa: FBT001 - a table
+def test_hosts_are_allowed_by_name(run: Run, pytester: pytest.Pytester, allowed: bool) -> None:
     """The ini key names them once for all tests; the connection is made to an address."""
     pytester.makeini(f"[pytest]\nportkey_allow_hosts = {'*.corp.example' if allowed else 'other.example'}\n")
 

@@ -5,6 +5,7 @@ Checked by mypy and basedpyright, never run.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, assert_type
 
 import httpx
@@ -32,6 +33,11 @@ class Weather(BaseModel):
     city: str
 
 
+@dataclass
+class Place:
+    city: str
+
+
 messages: list[MessageParam] = [{"role": "user", "content": "Weather in Oslo?"}]
 tools: list[ToolParam] = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
 
@@ -53,7 +59,7 @@ def answers(client: Portkey) -> str:
     return answer.choices[0].message.content or ""
 
 
-def either(client: Portkey, stream: bool) -> ChatCompletions | Stream[ChatCompletionChunk]:  # noqa: FBT001  # the point
+def either(client: Portkey, stream: bool) -> ChatCompletions | Stream[ChatCompletionChunk]:
     """A `stream` known only at run time gives both."""
     return client.chat.completions.create(messages=messages, stream=stream)
 
@@ -75,6 +81,8 @@ def structured(client: Portkey) -> Weather | None:
     for call in answer.choices[0].message.tool_calls or []:
         assert_type(call.function.parsed_arguments, Any)
     assert_type(client.chat.completions.parse(messages=messages), ParsedChatCompletion[BaseModel])
+    place = client.chat.completions.parse(messages=messages, response_format=Place)
+    assert_type(place.choices[0].message.parsed, Place | None)
     with client.chat.completions.stream(messages=messages, response_format=Weather) as stream:
         for event in stream:
             if event.type == "content.delta":

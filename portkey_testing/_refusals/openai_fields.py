@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from portkey_testing._encode import compact
-from portkey_testing._openai_checks import (
+from portkey_testing._refusals.openai_checks import (
     Check,
     all_of,
     anything,
@@ -21,8 +21,8 @@ from portkey_testing._openai_checks import (
     string,
     tagged,
 )
-from portkey_testing._openai_schemas import schema_problem
-from portkey_testing._openai_words import Problem, wrong_type
+from portkey_testing._refusals.openai_schemas import schema_problem
+from portkey_testing._refusals.openai_words import Problem, wrong_type
 
 TOOLS_LIMIT: Final = 128
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from portkey_testing import _javascript
+from portkey_testing import _javascript, _patterns
 from portkey_testing._javascript import MISSING
 
 
@@ -99,6 +99,6 @@ def _compares(operator: str, left: float | None, right: float | None) -> bool:
 
 def _matches(pattern: Any, value: Any) -> bool:
     try:
-        return _javascript.pattern(_javascript.text(pattern)).search(_javascript.text(value)) is not None
-    except _javascript.InvalidPatternError:
+        return _patterns.pattern(_javascript.text(pattern)).search(_javascript.text(value)) is not None
+    except _patterns.InvalidPatternError:
         return False

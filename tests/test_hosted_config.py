@@ -105,6 +105,13 @@ def test_a_path_leads_into_lists(path: str, kept: list[bool]) -> None:
     assert kept == ["parameters" in function for function in functions]
 
 
+def test_an_element_of_a_list_is_taken_out() -> None:
+    """That one, and no other."""
+    tools = _sent({**OPENAI, "drop_params": ["tools[0]"]}, tools=TOOLS)["tools"]
+
+    assert ["get_time"] == [tool["function"]["name"] for tool in tools]
+
+
 def test_the_open_source_gateway_ignores_them() -> None:
     """Without a word, as every field it does not know."""
     fake = FakeGateway(edition="open-source")

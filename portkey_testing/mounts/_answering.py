@@ -1,4 +1,4 @@
-"""What every in-process mount does: ask the responder, and play its answer on the fake's clock."""
+"""What mounts have in common: a request as the gateway sees it, and the answer to it, played on the fake's clock."""
 
 from __future__ import annotations
 
@@ -68,3 +68,10 @@ def gateway_request(
         pairs = [(_name(name), _value(value)) for name, value in headers]
         merged = {name: ", ".join(value for named, value in pairs if named == name) for name in merged}
     return GatewayRequest(method, url, merged, body, _timeouts(**extensions.get("timeout", {})))
+
+
+def core_url(request: Any) -> str:
+    """The whole URL of a request of httpcore or httpcore2, which keeps it in parts."""
+    url = request.url
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.scheme.decode()}://{url.host.decode()}{port}{url.target.decode()}"

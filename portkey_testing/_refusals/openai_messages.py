@@ -6,8 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portkey_testing._openai_checks import all_of, anything, array_of, identifier, one_of, record, string, tagged
-from portkey_testing._openai_words import Problem, dotted, missing, no_match, wrong_type
+from portkey_testing._refusals.openai_checks import (
+    all_of,
+    anything,
+    array_of,
+    identifier,
+    one_of,
+    record,
+    string,
+    tagged,
+)
+from portkey_testing._refusals.openai_words import Problem, dotted, missing, no_match, wrong_type
 
 CONTENT_LIMIT: Final = 10_485_760
 """Characters of one message."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from portkey_testing import _anthropic_rules, _openai_rules
+from portkey_testing._refusals import anthropic, openai
 
 RULE: Final = "refused_requests"
 
@@ -61,7 +61,7 @@ def refused(provider: str, body: Any, *, escapes: bool = True) -> Refused | None
 
 
 def _openai(body: Mapping[str, Any], *, escapes: bool) -> Refused | None:
-    problem = _openai_rules.problem(body, escapes=escapes)
+    problem = openai.problem(body, escapes=escapes)
     if problem is None:
         return None
     error = {
@@ -74,7 +74,7 @@ def _openai(body: Mapping[str, Any], *, escapes: bool) -> Refused | None:
 
 
 def _anthropic(body: Mapping[str, Any]) -> Refused | None:
-    problem = _anthropic_rules.problem(body)
+    problem = anthropic.problem(body)
     if problem is None:
         return None
     error = {"type": problem.kind, "message": problem.message}

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from portkey_testing._openai_words import kind_of
+from portkey_testing._refusals.openai_words import kind_of
 
 NESTING_LIMIT: Final = 10
 """Levels of objects in a strict schema; it was 5 until 2025 (tidyverse/ellmer#671, openai/openai-java#732)."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from portkey_testing import _models
+from portkey_testing._refusals import models
 
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
@@ -44,16 +44,16 @@ def problem(body: Mapping[str, Any]) -> Problem | None:
 def _problems(body: Mapping[str, Any]) -> Iterator[Problem]:
     model = body.get("model")
     if model is None:
-        yield Problem("model: Field required", advice=_models.OVERRIDE)
+        yield Problem("model: Field required", advice=models.OVERRIDE)
     elif not isinstance(model, str):
         yield Problem("model: Input should be a valid string")
     elif len(model) > 256:
         yield Problem("model: String should have at most 256 characters")
     yield from _max_tokens(body)
     if isinstance(model, str):
-        owner = _models.foreign_to("anthropic", model)
+        owner = models.foreign_to("anthropic", model)
         if owner is not None:
-            advice = f"{model!r} is a model of {owner}; {_models.OVERRIDE}"
+            advice = f"{model!r} is a model of {owner}; {models.OVERRIDE}"
             yield Problem(f"model: {model}", "not_found_error", 404, advice)
     messages = body.get("messages")
     if messages is None:

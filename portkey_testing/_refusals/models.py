@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any, Final
+
+from portkey_testing._data import table
 
 OVERRIDE: Final = 'give the target its own with "override_params": {"model": ...}'
 """What to do about a model that a provider does not have."""
@@ -18,7 +19,7 @@ def foreign_to(provider: str, model: str) -> str | None:
     return next(
         (
             owner
-            for owner, beginnings in _data()["families"].items()
+            for owner, beginnings in _known()["families"].items()
             if owner != provider and model.startswith(tuple(beginnings))
         ),
         None,
@@ -50,15 +51,15 @@ def refuses_images(model: str) -> bool:
 @lru_cache(maxsize=256)
 def output_limit(model: str) -> int | None:
     """The most tokens a model can be asked for; None if that is not known."""
-    limits = _data()["output_limits"].items()
+    limits = _known()["output_limits"].items()
     return next((limit for pattern, limit in limits if re.fullmatch(pattern, model)), None)
 
 
 @cache
-def _data() -> Any:
-    return json.loads((Path(__file__).parent / "_data" / "model_families.json").read_text(encoding="utf-8"))
+def _known() -> Mapping[str, Any]:
+    return table("model_families")
 
 
 @cache
 def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(_data()[name])
+    return re.compile(_known()[name])

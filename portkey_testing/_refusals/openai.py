@@ -8,16 +8,16 @@ only the rule is known, its wording follows that of a sibling. Two rules stand o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from portkey_testing import _models
 from portkey_testing._conversation import text_of
-from portkey_testing._encode import compact
-from portkey_testing._openai_checks import anything, one_of, record, string, tagged
-from portkey_testing._openai_fields import FIELDS
-from portkey_testing._openai_messages import are_plain, image_problem, messages_problem, tool_flow_problem
-from portkey_testing._openai_words import Problem, missing, wrong_type
+from portkey_testing._refusals import models
+from portkey_testing._refusals.openai_checks import anything, one_of, record, string, tagged
+from portkey_testing._refusals.openai_fields import FIELDS
+from portkey_testing._refusals.openai_messages import are_plain, image_problem, messages_problem, tool_flow_problem
+from portkey_testing._refusals.openai_words import Problem, missing, wrong_type
 
 _NOT_JSON: Final = "We could not parse the JSON body of your request."
 
@@ -50,9 +50,9 @@ def problem(body: Mapping[str, Any], *, escapes: bool = True) -> Problem | None:
         found = _fields(body) or _combinations(body) or _tool_choice(body) or _model_limits(model, body)
         if found is not None:
             return found
-    if not plain and _models.refuses_images(model) and (found := image_problem(messages)) is not None:
+    if not plain and models.refuses_images(model) and (found := image_problem(messages)) is not None:
         return found
-    if _models.reasons(model) and (found := _reasoning_limits(model, body)) is not None:
+    if models.reasons(model) and (found := _reasoning_limits(model, body)) is not None:
         return found
     return None if plain else tool_flow_problem(messages)
 
@@ -62,13 +62,13 @@ def _model(model: Any) -> Problem | None:
         return Problem("you must provide a model parameter")
     if not isinstance(model, str):
         return wrong_type("model", "a string", model)
-    if (owner := _models.foreign_to("openai", model)) is None:
+    if (owner := models.foreign_to("openai", model)) is None:
         return None
     return Problem(
         f"The model `{model}` does not exist or you do not have access to it.",
         code="model_not_found",
         status=404,
-        advice=f"{model!r} is a model of {owner}; {_models.OVERRIDE}",
+        advice=f"{model!r} is a model of {owner}; {models.OVERRIDE}",
     )
 
 
@@ -149,13 +149,13 @@ def _tool_choice(body: Mapping[str, Any]) -> Problem | None:
 
 def _model_limits(model: str, body: Mapping[str, Any]) -> Problem | None:
     """What single models do not take, as their users report it."""
-    if body.get("reasoning_effort") is not None and _models.refuses_reasoning_effort(model):
+    if body.get("reasoning_effort") is not None and models.refuses_reasoning_effort(model):
         # davidmigloz/langchain_dart#712, generative-computing/mellea#270
         return Problem("Unrecognized request argument supplied: reasoning_effort")
-    if body.get("parallel_tool_calls") is not None and _models.refuses_parallel_tool_calls(model):
+    if body.get("parallel_tool_calls") is not None and models.refuses_parallel_tool_calls(model):
         # run-llama/llama_index#20865, evalstate/fast-agent#279
         return _unsupported("parallel_tool_calls")
-    most = _models.output_limit(model)
+    most = models.output_limit(model)
     for name in ("max_tokens", "max_completion_tokens"):
         asked = body.get(name)
         if most is not None and asked is not None and asked > most:
@@ -171,7 +171,7 @@ def _model_limits(model: str, body: Mapping[str, Any]) -> Problem | None:
 
 def _reasoning_limits(model: str, body: Mapping[str, Any]) -> Problem | None:
     """What reasoning models do not take, as their users report it (cline/cline#341, BerriAI/litellm#5671)."""
-    refused = {"function"} | ({"system", "developer"} if _models.refuses_system_messages(model) else set())
+    refused = {"function"} | ({"system", "developer"} if models.refuses_system_messages(model) else set())
     for index, message in enumerate(body["messages"]):
         if (role := message["role"]) in refused:
             return _unsupported_value(f"messages[{index}].role", role)
@@ -201,7 +201,7 @@ def _unsupported_value(param: str, value: Any, instead: str = "") -> Problem:
 def _has_lone_surrogate(value: Any) -> bool:
     """Half a surrogate pair passes JSON, JavaScript and Python, but is nothing that UTF-8 can carry."""
     try:
-        compact(value).encode()
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
     return False

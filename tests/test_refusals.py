@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from portkey_testing import FakeGateway, RefusedRequest, error
-from portkey_testing._validation import refused
+from portkey_testing._refusals import refused
 from tests.fake_support import SYNC, TOOLS, USER, Side, body, sides
 
 CASES = yaml.load(

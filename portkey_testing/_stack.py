@@ -1,4 +1,4 @@
-"""Who asked: the line of the project that a connection comes from."""
+"""Python's stack: which line of the project asked for a connection, or scripted a reply."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WAITS: Final = frozenset({("anyio", "connect_tcp"), ("aiohttp", "_request")})
 _INSTALLED: Final = (
     f"{os.sep}site-packages{os.sep}",
     f"{os.sep}dist-packages{os.sep}",
-    os.path.dirname(os.__file__) + os.sep,  # noqa: PTH120 - a prefix to compare with
+    os.path.dirname(os.__file__) + os.sep,  # noqa: PTH120  # a prefix to compare with
     "<",
 )
 """What the file of a frame has in it, or begins with, that is no part of the project."""
@@ -48,6 +48,14 @@ def call_site() -> str:
     return f"a task or thread of its own ({threading.current_thread().name})"
 
 
+def caller() -> str:
+    """File and line of the nearest frame outside this package."""
+    for frame in frames():
+        if not _module(frame).startswith("portkey_testing."):
+            return _place(frame)
+    return "unknown"
+
+
 def comes_from_http() -> bool:
     """Whether it is an HTTP library that connects, and not something else that it called in turn, as a server does."""
     for frame in frames():
@@ -61,7 +69,7 @@ def comes_from_http() -> bool:
 
 def frames() -> Iterator[FrameType]:
     """The frames of the caller, the innermost first."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.currentframe is the same and costs its import
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # inspect.currentframe is the same and costs its import
     while frame is not None:
         yield frame
         frame = frame.f_back
@@ -76,8 +84,12 @@ def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
 def _outside_libraries(chain: Iterable[FrameType]) -> list[str]:
-    return [f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in chain if root(frame) not in LIBRARIES]
+    return [_place(frame) for frame in chain if root(frame) not in LIBRARIES]
 
 
 def _in_project(chain: Iterable[FrameType]) -> list[str]:

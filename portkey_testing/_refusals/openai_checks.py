@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from portkey_testing._openai_words import (
+from portkey_testing._refusals.openai_words import (
     Problem,
     array_too_long,
     empty_array,
