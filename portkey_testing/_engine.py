@@ -381,6 +381,6 @@ def _noted(answer: _mapping.GatewayAnswer, call: Call) -> _mapping.GatewayAnswer
 def _json_object(body: bytes) -> Mapping[str, Any]:
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

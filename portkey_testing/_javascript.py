@@ -13,6 +13,8 @@ from typing import Any, Final, NoReturn
 
 from pydantic_core import from_json
 
+from portkey_testing.failures import NotSimulated
+
 MISSING: Final = object()
 """A value that is not there."""
 
@@ -26,12 +28,16 @@ def parse(source: str | bytes) -> Any:
 
     Raises:
         ValueError: it is no JSON; Python reads `NaN` and `Infinity`, JavaScript does not.
+        NotSimulated: it is nested deeper than Python reads, where JavaScript still does.
     """
     try:
         return from_json(source, allow_inf_nan=False)
     except ValueError:
         # Several times quicker, it refuses halves of surrogate pairs, deep nesting and broken UTF-8, which are taken.
-        return _decode(source if isinstance(source, str) else source.decode("utf-8", "replace"))
+        try:
+            return _decode(source if isinstance(source, str) else source.decode("utf-8", "replace"))
+        except RecursionError as cause:
+            raise NotSimulated("JSON is nested deeper here than the fake reads; send it flatter.") from cause
 
 
 @lru_cache(maxsize=64)

@@ -403,5 +403,5 @@ def _arguments(arguments: Any) -> str:
 def _decoded(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")

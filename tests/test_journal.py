@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 
-from portkey_testing import FakeGateway, error, fault, text
+from portkey_testing import FakeGateway, NotSimulated, error, fault, text
 from tests.fake_support import SYNC, body
 
 OPENAI = {"provider": "openai", "api_key": "K"}
@@ -162,3 +163,16 @@ def test_an_answer_is_in_the_journal_once_there_is_one() -> None:
     assert [None] == seen
     assert "hello" == fake.last.response["choices"][0]["message"]["content"]
     assert "text('hello')" == fake.last.route.attempts[0].reply
+
+
+def test_json_too_deep_to_be_read_is_said_and_can_be_shown() -> None:
+    """JavaScript reads on where Python gives up; nobody gets a wrong answer, and the journal holds the text."""
+    fake = FakeGateway()
+    fake.always("Sunny")
+    deep = "[" * 10_000
+
+    with httpx.Client(transport=fake.transport()) as client, pytest.raises(NotSimulated, match="nested deeper"):
+        client.post("https://api.portkey.ai/v1/chat/completions", content=deep)
+
+    assert deep == fake.last.request.body
+    assert "NotSimulated: JSON is nested deeper" in fake.journal

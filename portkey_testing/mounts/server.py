@@ -247,8 +247,9 @@ class _OldCycle(RequestResponseCycle):
             self._sized = b"content-length" in headers
             if not self._sized:
                 self.keep_alive = self.chunked_encoding = False
-            if self.keep_alive and b"connection" not in headers:
-                message = {**message, "headers": [*message["headers"], (b"connection", b"keep-alive")]}
+            if b"connection" not in headers:  # older versions of uvicorn close without a word
+                word = b"keep-alive" if self.keep_alive else b"close"
+                message = {**message, "headers": [*message["headers"], (b"connection", word)]}
         elif not self._sized:
             self.expected_content_length = len(message.get("body", b""))  # of which uvicorn subtracts what it writes
         await super().send(message)
