@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import Any, Final, Literal
 
@@ -152,22 +152,24 @@ class Engine:
 
     def _respond(self, call: Call, request: GatewayRequest, now: float) -> Timeline:
         self._stamps.now = now
-        scripted = self._application_reply(request)
+        scripted = self._application_reply(request) if self.chaos or len(self.application) else None
         if scripted is not None:
             return self._played(call, *self._unrouted(scripted, call))
         if self.edition == "open-source" and _head_size(request) > MAX_HEAD:
             return self._played(call, _mapping.GatewayAnswer(431, None, (("connection", "close"),)))
-        route = _routes.route_of(request.method, request.path)
+        hosted = self.edition == "hosted"
+        path = request.path
+        route = _routes.route_of(request.method, path)
         if route is None:
             return self._played(call, _nowhere(request))
-        if route is _routes.PROMPTS and self.edition == "hosted":
+        if route is _routes.PROMPTS and hosted:
             raise NotSimulated(
-                f"{request.path}: prompts are kept by the hosted product, and this fake keeps none. "
+                f"{path}: prompts are kept by the hosted product, and this fake keeps none. "
                 "Script the answer with fake.gateway.reply(...)."
             )
-        seen = self.account.resolve(request) if self.edition == "hosted" else request
+        seen = self.account.resolve(request) if hosted else request
         headers = seen.headers
-        refused = _validator.refusal(headers, hosted=self.edition == "hosted") if route.validated else None
+        refused = _validator.refusal(headers, hosted=hosted) if route.validated else None
         if refused is not None:
             return self._played(call, refused)
         if route is _routes.PROMPTS:
@@ -250,10 +252,9 @@ class Engine:
         return Finding(verdict=self.account.verdicts[check_id])
 
     def _application_reply(self, request: GatewayRequest) -> Reply | None:
-        struck = strike(self.chaos, "application")
-        if struck is not None:
+        if self.chaos and (struck := strike(self.chaos, "application")) is not None:
             return struck
-        if not len(self.application) or not any(script.queue or script.standby for script in self.application):
+        if not any(script.queue or script.standby for script in self.application):
             return None
         view = AttemptView("gateway", "", 1, _json_object(request.body), request)
         match = self.application.find(view)
@@ -294,15 +295,9 @@ class Engine:
         if trace_id is None:
             # The open-source gateway echoes what it got; the hosted one makes an id up.
             trace_id = self._stamps.new_id("trace") if self.edition == "hosted" else ""
-        status = landed.outcome.cache_status
-        cached = () if status is None else (("x-portkey-cache-status", status),)
-        return (
-            ("x-portkey-last-used-option-index", landed.target.path),
-            ("x-portkey-trace-id", trace_id),
-            ("x-portkey-retry-attempt-count", str(landed.retries)),
-            *cached,
-            ("x-portkey-provider", landed.target.provider or ""),
-        )
+        target = landed.target
+        option, *others = _told(target.path, landed.retries, landed.outcome.cache_status, target.provider or "")
+        return (option, ("x-portkey-trace-id", trace_id), *others)
 
     def _played(
         self,
@@ -315,12 +310,12 @@ class Engine:
         ended = partial(self._ended, call)
         if isinstance(answer, Cut):
             return Timeline(0, delay=delay, cut=answer, ended=ended)
-        if call.request.method == "HEAD":
+        if call.http.method == "HEAD":
             answer = answer._replace(body=b"", frames=None)
         call.status = answer.status
         if answer.frames is None:
             call.content = bytes(answer.body)  # and not what it was written from, which the journal would keep
-        typed = () if answer.content_type is None else (("content-type", answer.content_type),)
+        typed = () if answer.content_type is None else _typed(answer.content_type)
         passed = () if answer.exception else answer.headers
         call.answer_headers = (*typed, *passed, *headers)
         frames = (Frame(0.0, answer.body),) if answer.frames is None else answer.frames
@@ -330,6 +325,25 @@ class Engine:
         call.finish(ending)
         if isinstance(ending.error, PortkeyTestFailure):
             self._failures.append(ending.error)
+
+
+# Most answers say the same of their way, and the journal keeps what each of them said.
+
+
+@lru_cache(maxsize=256)
+def _told(path: str, retries: int, cache_status: str | None, provider: str) -> tuple[tuple[str, str], ...]:
+    """What the application is told of an answer's way, but for the id of its trace, which comes second."""
+    return (
+        ("x-portkey-last-used-option-index", path),
+        ("x-portkey-retry-attempt-count", str(retries)),
+        *(() if cache_status is None else (("x-portkey-cache-status", cache_status),)),
+        ("x-portkey-provider", provider),
+    )
+
+
+@lru_cache(maxsize=64)
+def _typed(content_type: str) -> tuple[tuple[str, str], ...]:
+    return (("content-type", content_type),)
 
 
 def _note_cause(call: Call, cause: str) -> None:

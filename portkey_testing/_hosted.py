@@ -94,8 +94,8 @@ class Account:
         Raises:
             UnknownToGateway: a name is not registered.
         """
-        if self._is_complete(request):
-            return _with_plain_config(request)
+        if (complete := self._complete(request)) is not None:
+            return complete
         headers = dict(request.headers)
         _read_trace_context(headers)
         body, sent, slug = self._model(request.body)
@@ -121,18 +121,17 @@ class Account:
                 headers[name] = self._default_guardrails(headers[name])
         return GatewayRequest(request.method, request.url, headers, body, request.timeouts)
 
-    def _is_complete(self, request: GatewayRequest) -> bool:
-        """Whether a request needs nothing that is kept for an account, as nearly all do."""
+    def _complete(self, request: GatewayRequest) -> GatewayRequest | None:
+        """A request that needs nothing that is kept for an account, as nearly all do; None for any other."""
         headers = request.headers
         provider = headers.get("x-portkey-provider")
-        if (
-            (provider or "").startswith("@")
-            or _MODEL_SLUG in request.body
-            or not headers.keys().isdisjoint(_READ_HEADERS)
-        ):
-            return False
+        if _MODEL_SLUG in request.body or not _READ_HEADERS.isdisjoint(headers) or (provider or "").startswith("@"):
+            return None
         config = headers.get("x-portkey-config")
-        return _plain(config) is not None if config else provider is not None and not self.defaults
+        if not config:
+            return None if provider is None or self.defaults else request
+        plain = _plain(config)
+        return request if plain == config else None if plain is None else _with_config(request, plain)
 
     def _config(self, headers: Mapping[str, str]) -> Any:
         """The config a request brings or names; None where it has none, or none that can be read."""
@@ -244,12 +243,8 @@ class Account:
         return json.dumps([self._guardrail(each) for each in written]) if isinstance(written, list) else text
 
 
-def _with_plain_config(request: GatewayRequest) -> GatewayRequest:
-    config = request.headers.get("x-portkey-config")
-    plain = _plain(config) if config else config
-    if plain == config or plain is None:
-        return request
-    headers = {**request.headers, "x-portkey-config": plain}
+def _with_config(request: GatewayRequest, config: str) -> GatewayRequest:
+    headers = {**request.headers, "x-portkey-config": config}
     return GatewayRequest(request.method, request.url, headers, request.body, request.timeouts)
 
 

@@ -20,17 +20,22 @@ class Inbound(NamedTuple):
 
     Attributes:
         request: As the application sent it, with everything the account keeps written into its headers.
-        endpoint: The gateway's name for its kind.
+        route: Its kind.
         body: Its JSON; None where the gateway does not read it.
         raw: Its text, where the gateway passes it on unread.
         metadata: The JSON of its metadata header.
     """
 
     request: GatewayRequest
-    endpoint: str
+    route: Route
     body: Any
     raw: str | None
     metadata: Mapping[str, Any]
+
+    @property
+    def endpoint(self) -> str:
+        """The gateway's name for its kind."""
+        return self.route.endpoint
 
     def params(self, target: Target) -> Mapping[str, Any]:
         """The fields of the body with the target's overrides; overrides alone make no body."""
@@ -49,7 +54,7 @@ def read(request: GatewayRequest, route: Route) -> Inbound:
         BrokenRequestError: the body is not the JSON it has to be.
     """
     body, raw = _body(request, route)
-    return Inbound(request, route.endpoint, body, raw, _metadata(request.headers))
+    return Inbound(request, route, body, raw, _metadata(request.headers))
 
 
 def _body(request: GatewayRequest, route: Route) -> tuple[Any, str | None]:

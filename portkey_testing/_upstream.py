@@ -64,7 +64,7 @@ class Upstream:
         if not dialect.speaks:
             return self._unspoken(view, request, dialect)
         match = self._scripts.find(view)
-        if match is not None and (struck := strike(self._chaos, "provider")) is not None:
+        if self._chaos and match is not None and (struck := strike(self._chaos, "provider")) is not None:
             return _provider.answer(struck, view.provider, view.params, self._stamps, dialect), f"chaos: {struck}"
         said = None if match is None else match.said(view)
         # What a model says needs a request the provider takes; an error or the provider's own bytes do not.

@@ -49,22 +49,33 @@ def refusal(headers: Mapping[str, str], *, hosted: bool = False) -> _mapping.Gat
         headers: The request's.
         hosted: The hosted product is asked, to which more fields make a whole config.
     """
-    content_type = headers.get("content-type", "").split(";")[0]
-    if headers.get("content-type") and content_type not in _CONTENT_TYPES and not content_type.startswith("audio"):
+    read = headers.get
+    return _refusal(
+        read("content-type"),
+        read("x-portkey-config"),
+        read("x-portkey-provider"),
+        read("x-portkey-custom-host"),
+        hosted=hosted,
+    )
+
+
+@lru_cache(maxsize=128)
+def _refusal(
+    content_type: str | None, config: str | None, provider: str | None, host: str | None, *, hosted: bool
+) -> _mapping.GatewayAnswer | None:
+    kind = content_type.split(";")[0] if content_type else ""
+    if content_type and kind not in _CONTENT_TYPES and not kind.startswith("audio"):
         return _mapping.failure(400, "Invalid content type passed")
-    config, provider = headers.get("x-portkey-config"), headers.get("x-portkey-provider")
     if not config and not provider:
         return _mapping.failure(400, NO_PROVIDER)
     if provider and provider not in known_providers():
         return _mapping.failure(400, "Invalid provider passed")
-    host = headers.get("x-portkey-custom-host")
     if host and not valid_custom_host(host):
         return _mapping.failure(400, "Invalid custom host")
-    return _config_refusal(config, provider, hosted) if config else None
+    return _config_refusal(config, provider, hosted=hosted) if config else None
 
 
-@lru_cache(maxsize=128)
-def _config_refusal(text: str, provider: str | None, hosted: bool) -> _mapping.GatewayAnswer | None:  # noqa: FBT001  # cached
+def _config_refusal(text: str, provider: str | None, *, hosted: bool) -> _mapping.GatewayAnswer | None:
     try:
         config = _javascript.parse_shared(text)
     except ValueError:

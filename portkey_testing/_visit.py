@@ -5,13 +5,13 @@ As Portkey's open-source gateway 1.15.2 goes about it (its `tryPost`). What the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from portkey_testing import _cache, _hooks, _hosted_config, _mapping
+from portkey_testing import _cache, _hooks, _hosted_config, _inbound, _mapping, _routes
 from portkey_testing._cache import Cache, Question
 from portkey_testing._dialects import UnsupportedError, dialect_of
 from portkey_testing._dialects.base import Dialect, ProviderAnswer, Stamps, UnmappableError
@@ -21,6 +21,7 @@ from portkey_testing._policy import Retry, Target
 from portkey_testing._routing import RETRY_AFTER
 from portkey_testing.journal import Attempt, Guardrails, Route, UpstreamRequest
 from portkey_testing.matching import AttemptView
+from portkey_testing.timeline import GatewayRequest
 
 _RATE_LIMITED: Final = 429
 _READ_LATER: Final = range(200, 205)
@@ -76,10 +77,13 @@ class Visit:
         self._stamps = stamps
         self._cache = cache
         self._params = inbound.params(target)
+        self._plain = True
         if cache is not None and "drop_params" in target.options:
             self._params = _hosted_config.without(self._params, target.options["drop_params"])
+            self._plain = False
         self._hooks: _hooks.Span | None = None
         if target.before or target.after:
+            self._plain = False
             subject = Subject("input", self._params, endpoint=inbound.endpoint, metadata=inbound.metadata)
             self._hooks = _hooks.Span(target.before, target.after, subject, clockwork())
 
@@ -97,7 +101,7 @@ class Visit:
         client = self._inbound.request
         try:
             dialect = dialect_of(target.provider, self._inbound.endpoint, has_body=client.method == "POST")
-            upstream = dialect.request(target, self._params, client)
+            upstream = _upstream_request(dialect, target, self._params, self._inbound)
         except UnsupportedError as error:
             return _failed(str(error))
         except UnmappableError:
@@ -106,10 +110,7 @@ class Visit:
             # The gateway translates a denied request as well, so one that cannot be translated fails first.
             raw = ProviderAnswer(_hooks.DENIED)
             return _mapping.Reading(raw, denied, 0.0, denied=True, cache_status=None)
-        if self._inbound.raw is not None:
-            upstream = upstream._replace(body=self._inbound.raw)
-        asked = self._question()
-        if asked is None or self._cache is None:
+        if self._cache is None or not target.cache or (asked := self._question()) is None:
             return self._called(dialect, target.provider, upstream, number, at)
         call = partial(self._called, dialect, target.provider, upstream, number, at)
         return self._cached(self._cache, asked, call, number, at)
@@ -136,9 +137,7 @@ class Visit:
         return self._params.get("stream") is True
 
     def _question(self) -> Question | None:
-        """The request for the cache; None where it asks for none."""
-        if not self._target.cache:
-            return None
+        """The request for the cache; None where it is none to be kept."""
         headers = self._inbound.request.headers
         return _cache.question(self._target.cache, headers, self._inbound.endpoint, self._params)
 
@@ -172,15 +171,16 @@ class Visit:
         if target.timeout is not None and duration > target.timeout:
             raw, duration = _mapping.timed_out(target.timeout * 1000), target.timeout
             failure = f"timeout {target.timeout * 1000:g} ms"
-        elif _asks_for_no_wait(raw, target.retry):
+        elif raw.status == _RATE_LIMITED and _asks_for_no_wait(raw, target.retry):
             raw, failure = _mapping.no_retry_after(), "429 without retry-after"
         reader = _mapping.Reader(provider, dialect, target.strict, self._stamps, params.get("model"))
         answer = reader.read(raw, self._hooks, stream=self._streams)
+        anew = partial(_sent, dialect, target, self._inbound.request, self._inbound.route)
         attempt = Attempt(
             provider=provider,
             target=target.path,
             number=number,
-            request=upstream,
+            sent=anew if self._plain else upstream,
             status=answer.status,
             answered_by=reply,
             started=at,
@@ -220,9 +220,20 @@ class Visit:
             self._route.steps.append(Guardrails(self._target.path, stage, results, denied, at))
 
 
+def _upstream_request(dialect: Dialect, target: Target, params: Mapping[str, Any], inbound: Inbound) -> UpstreamRequest:
+    upstream = dialect.request(target, params, inbound.request)
+    return upstream if inbound.raw is None else upstream._replace(body=inbound.raw)
+
+
+def _sent(dialect: Dialect, target: Target, request: GatewayRequest, route: _routes.Route) -> UpstreamRequest:
+    """What a target was sent, worked out anew from what the application sent, where nothing else had a say in it."""
+    inbound = _inbound.read(request, route)
+    return _upstream_request(dialect, target, inbound.params(target), inbound)
+
+
 def _asks_for_no_wait(raw: ProviderAnswer, retry: Retry) -> bool:
-    """Whether the gateway looks for how long to wait, and trips because no header says so."""
-    wanted = retry.use_retry_after and raw.status == _RATE_LIMITED and _RATE_LIMITED in retry.codes
+    """Whether the gateway looks for how long to wait after a 429, and trips because no header says so."""
+    wanted = retry.use_retry_after and _RATE_LIMITED in retry.codes
     return wanted and not any(raw.header(name) for name in RETRY_AFTER)
 
 

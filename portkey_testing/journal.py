@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -64,7 +64,6 @@ class Attempt:
         provider: Its name, as in the config.
         target: Path of the target in the config, as in `x-portkey-last-used-option-index`.
         number: Which attempt at this target, from 1.
-        request: What was sent; empty when a cassette is replayed, which knows the gateway's answer only.
         answered_by: What answered: a reply, or words.
         status: What the gateway made of the answer; 408 for a timeout, 500 for a broken connection.
         failure: What kept the provider from answering, such as `timeout 500 ms` or `connection refused`; else empty.
@@ -73,12 +72,13 @@ class Attempt:
         duration: Seconds until the response headers, or the failure.
         mapping_recorded: The gateway's mapping of this provider is proven by recordings of it.
         redirects: Where the provider sent the gateway on to.
+        sent: What was sent, or how to tell it: most attempts are never looked at, and bodies take memory.
     """
 
     provider: str
     target: str
     number: int
-    request: UpstreamRequest
+    sent: UpstreamRequest | Callable[[], UpstreamRequest]
     status: int
     answered_by: object
     started: float
@@ -87,6 +87,13 @@ class Attempt:
     cause: str = ""
     mapping_recorded: bool = True
     redirects: tuple[str, ...] = ()
+
+    @property
+    def request(self) -> UpstreamRequest:
+        """What was sent; empty when a cassette is replayed, which knows the gateway's answer only."""
+        if not isinstance(self.sent, UpstreamRequest):
+            self.sent = self.sent()
+        return self.sent
 
     @property
     def reply(self) -> str:
@@ -163,7 +170,6 @@ class Route:
         return list(tried.values())
 
 
-@dataclass(frozen=True)
 class CallRequest:
     """What the application sent, taken apart where somebody looks: most calls of a test are never looked at.
 
@@ -171,7 +177,8 @@ class CallRequest:
         http: The request as it came.
     """
 
-    http: GatewayRequest
+    def __init__(self, http: GatewayRequest) -> None:
+        self.http = http
 
     @property
     def method(self) -> str:
@@ -185,7 +192,7 @@ class CallRequest:
     @property
     def headers(self) -> Mapping[str, str]:
         """Names in lower case."""
-        return self.http.headers
+        return dict(self.http.headers)  # a copy, since requests share theirs
 
     @cached_property
     def body(self) -> Any:
@@ -211,7 +218,7 @@ class Call:
 
     Attributes:
         number: Which call of this fake, from 1.
-        request: What the application sent.
+        http: The request of the application as it came.
         started: Seconds on the clock.
         content: The body of the answer as it was sent; None for a stream, or if none came.
         status: Status of the answer; None if none came.
@@ -226,7 +233,7 @@ class Call:
     """
 
     number: int
-    request: CallRequest
+    http: GatewayRequest
     started: float
     content: bytes | None = None
     status: int | None = None
@@ -238,7 +245,15 @@ class Call:
     broke_off: bool = False
     answer_headers: Sequence[tuple[str, str]] = ()
     received: Sequence[bytes] = ()
+    _request: CallRequest | None = field(default=None, init=False)
     _response: Any = field(default=None, init=False)
+
+    @property
+    def request(self) -> CallRequest:
+        """What the application sent."""
+        if self._request is None:
+            self._request = CallRequest(self.http)
+        return self._request
 
     @property
     def response(self) -> Any:
@@ -292,7 +307,7 @@ class Journal:
         self.calls: list[Call] = []
 
     def open(self, request: GatewayRequest, now: float) -> Call:
-        call = Call(len(self.calls) + 1, CallRequest(request), now)
+        call = Call(len(self.calls) + 1, request, now)
         self.calls.append(call)
         return call
 

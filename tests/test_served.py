@@ -21,8 +21,9 @@ import pytest
 from portkey_testing import BrokenScript, FakeGateway, error, text
 from portkey_testing._cli.control import FakeDesk, RecordingDesk, with_control
 from portkey_testing.journal import Journal
+from portkey_testing.mounts._node_http import MAX_HEAD
 from portkey_testing.mounts.asgi import Connections, GatewayApp, Receive, Scope, Send
-from portkey_testing.mounts.server import MAX_HEAD, ScaledClock, Server, running, serving
+from portkey_testing.mounts.server import ScaledClock, Server, running, serving
 from portkey_testing.timeline import GatewayRequest, Timeline
 
 BODY: Final = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Weather?"}]}).encode()

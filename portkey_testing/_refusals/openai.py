@@ -46,7 +46,7 @@ def problem(body: Mapping[str, Any], *, escapes: bool = True) -> Problem | None:
     if not plain and (found := messages_problem("messages", messages)) is not None:
         return found
     # Many requests of tests are a model and plain messages: what else there may be is not even looked for.
-    if len(body) > 2:
+    if len(body) > 2 and not (len(body) == 3 and isinstance(body.get("stream"), bool)):
         found = _fields(body) or _combinations(body) or _tool_choice(body) or _model_limits(model, body)
         if found is not None:
             return found

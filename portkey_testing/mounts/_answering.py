@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from portkey_client._clock import Clock, leave_clock
 from portkey_testing._playback import ExceptionClasses, Playback
@@ -43,31 +43,29 @@ def answer(
     return Answered(timeline, body(timeline, clock, request.timeouts, library, slot))
 
 
-# The same headers and timeouts come with every request, and the journal keeps them all.
+# Applications send the same headers and timeouts with one request after the other, and the journal keeps them all.
 
 
 @lru_cache(maxsize=256)
-def _name(raw: bytes) -> str:
-    return raw.decode("ascii").lower()
-
-
-@lru_cache(maxsize=256)
-def _value(raw: bytes) -> str:
-    return raw.decode("latin-1")
+def _headers(raw: tuple[tuple[bytes, bytes], ...]) -> Mapping[str, str]:
+    pairs = [(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in raw]
+    merged = dict(pairs)
+    if len(merged) < len(pairs):
+        merged = {name: ", ".join(value for named, value in pairs if named == name) for name in merged}
+    return merged
 
 
 _timeouts = lru_cache(maxsize=64)(Timeouts)
+_ANY_TIME: Final = Timeouts()
 
 
 def gateway_request(
-    method: str, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
+    method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, extensions: Mapping[str, Any]
 ) -> GatewayRequest:
     """A request of an HTTP library as the gateway sees it."""
-    merged = {_name(name): _value(value) for name, value in headers}
-    if len(merged) < len(headers):
-        pairs = [(_name(name), _value(value)) for name, value in headers]
-        merged = {name: ", ".join(value for named, value in pairs if named == name) for name in merged}
-    return GatewayRequest(method, url, merged, body, _timeouts(**extensions.get("timeout", {})))
+    given = extensions.get("timeout")
+    timeouts = _timeouts(**given) if given else _ANY_TIME
+    return GatewayRequest(method, url, _headers(tuple(headers)), body, timeouts)
 
 
 def core_url(request: Any) -> str:

@@ -140,12 +140,10 @@ async def asked(scope: Scope, receive: Receive, send: Send, *, max_body: int = M
         return None
     if body is None:
         return None
-    headers = list(scope["headers"])
-    host = next((value for name, value in headers if name == b"host"), b"")
-    if not _is_host(host):
+    request = _request(scope, body)
+    if request is None:
         await send_whole(send, 400, _PLAIN, b"")
         return None
-    request = gateway_request(scope["method"], _url(scope, host), headers, body, {})
     if "expect" in request.headers and "100-continue" not in request.headers["expect"].lower():
         await send_whole(send, 417, _PLAIN, b"")
         return None
@@ -166,6 +164,8 @@ async def explain(failure: BaseException, send: Send) -> None:
 class _Playing:
     """One answer on its way."""
 
+    __slots__ = ("_clock", "_connections", "_frames", "_over", "_receive", "_scope", "_send", "_timeline")
+
     def __init__(self, timeline: Timeline, player: Player, scope: Scope, receive: Receive, send: Send) -> None:
         self._timeline = timeline
         self._clock = player.clock
@@ -185,7 +185,7 @@ class _Playing:
             return
         headers = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in timeline.headers]
         whole = _in_one_piece(timeline.frames)
-        if whole is not None and all(name != b"content-length" for name, _ in headers):
+        if whole is not None and b"content-length" not in dict(headers):
             headers.append((b"content-length", b"%d" % len(whole)))
         await self._send({"type": "http.response.start", "status": timeline.status, "headers": headers})
         if whole is not None:
@@ -278,13 +278,13 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        part = message.get("body", b"")
+        part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
             raise BodyTooLargeError(f"the body is larger than the {limit} bytes that are read at most")
-        parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
 
 
 async def send_json(
@@ -307,12 +307,23 @@ def _error(message: str, kind: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "portkey_testing", "param": None, "code": kind}}
 
 
+def _request(scope: Scope, body: bytes) -> GatewayRequest | None:
+    """The request as the gateway sees it; None if it has no valid `host`."""
+    headers = scope["headers"]
+    host = b""
+    for name, value in headers:
+        if name == b"host":
+            host = value
+            break
+    path = scope.get("raw_path") or scope["path"].encode()
+    url = _url(scope["scheme"], host, path, scope["query_string"])
+    return None if url is None else gateway_request(scope["method"], url, headers, body, {})
+
+
 @lru_cache(maxsize=256)
-def _is_host(raw: bytes) -> bool:
-    return _HOST.fullmatch(raw) is not None
-
-
-def _url(scope: Scope, host: bytes) -> str:
-    query = scope["query_string"].decode("latin-1")
-    path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-    return f"{scope['scheme']}://{host.decode('ascii')}{path}" + (f"?{query}" if query else "")
+def _url(scheme: str, host: bytes, path: bytes, query: bytes) -> str | None:
+    """A whole URL; None if the host is none."""
+    if not _HOST.fullmatch(host):
+        return None
+    url = f"{scheme}://{host.decode('ascii')}{path.decode('latin-1')}"
+    return f"{url}?{query.decode('latin-1')}" if query else url

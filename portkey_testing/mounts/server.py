@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -12,12 +11,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from portkey_testing.mounts._node_http import OpenConnections, protocol
 from portkey_testing.mounts.asgi import App, Connections, GatewayApp, Receive, Scope, Send
 from portkey_testing.timeline import Responder
 
@@ -25,19 +24,8 @@ START_TIMEOUT_S: Final = 10.0
 GRACE_S: Final = 1.0
 """How long answers on their way may still take when the server stops."""
 
-MAX_HEAD: Final = 2**18
-"""Bytes that are read of the head of a request. What the gateway itself allows is less, and the responder's to say."""
-
 _DATE_S: Final = 1.0
 """How long the `date` header is right."""
-
-# What Node's HTTP server, which the gateway runs in, answers by itself.
-_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
-_NO_UPGRADE: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-_HEAD_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
-
-_LINGER_ZERO = struct.pack("ii", 1, 0)
-"""Socket option that turns closing into a reset."""
 
 
 class Server:
@@ -87,22 +75,6 @@ class ScaledClock:
         await anyio.sleep(seconds * self._scale)
 
 
-class _Connections:
-    """The open connections by the address of their client, for those who want to break one."""
-
-    def __init__(self) -> None:
-        self.transports: dict[Any, asyncio.Transport] = {}
-
-    def reset(self, scope: Scope) -> None:
-        transport = self.transports[tuple(scope["client"])]
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        transport.abort()
-
-    def close(self, scope: Scope) -> None:
-        self.transports[tuple(scope["client"])].close()
-
-
 @contextmanager
 def serving(responder: Responder, *, host: str, port: int, time_scale: float) -> Generator[Server]:
     """Serve what `responder` answers until the block is left.
@@ -135,7 +107,7 @@ def running(make_app: Callable[[Connections], App], *, host: str, port: int) -> 
         BaseExceptionGroup: the application failed while it answered, so that clients got less than they should have.
     """
     listener = _listener(host, port)
-    connections = _Connections()
+    connections = OpenConnections()
     app = make_app(connections)
     failures: list[BaseException] = []
 
@@ -153,7 +125,7 @@ def running(make_app: Callable[[Connections], App], *, host: str, port: int) -> 
     server = _Uvicorn(
         uvicorn.Config(
             watched,
-            http=_protocol(connections),
+            http=protocol(connections),
             log_level="critical",
             lifespan="off",
             ws="none",
@@ -230,86 +202,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
     return factory
-
-
-class _RefusedError(Exception):
-    """Raised within the parser, which hands it on as a request that is none."""
-
-
-class _OldCycle(RequestResponseCycle):
-    """The answer to a client of HTTP/1.0, as Node frames it: what has no length ends with its connection."""
-
-    _sized = True
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            headers = dict(message.get("headers", ()))
-            self._sized = b"content-length" in headers
-            if not self._sized:
-                self.keep_alive = self.chunked_encoding = False
-            if b"connection" not in headers:  # older versions of uvicorn close without a word
-                word = b"keep-alive" if self.keep_alive else b"close"
-                message = {**message, "headers": [*message["headers"], (b"connection", word)]}
-        elif not self._sized:
-            self.expected_content_length = len(message.get("body", b""))  # of which uvicorn subtracts what it writes
-        await super().send(message)
-
-
-def _protocol(connections: _Connections) -> type[asyncio.Protocol]:
-    """Uvicorn's HTTP protocol, noting its connections, and refusing what the gateway's server refuses."""
-
-    class LikeNode(HttpToolsProtocol):
-        cycle: Any  # None until the first request, and
-        parser: Any  # None after the end of the connection, which their types do not say
-        _head = 0
-        _in_head = False
-        _refusal = _BAD_REQUEST
-
-        def connection_made(self, transport: Any) -> None:
-            self._peer = transport.get_extra_info("peername")[:2]
-            connections.transports[self._peer] = transport
-            super().connection_made(transport)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            connections.transports.pop(self._peer, None)
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._in_head:
-                self._head += len(data)
-                if self._head > MAX_HEAD:
-                    self._refusal = _HEAD_TOO_LARGE
-                    self.send_400_response("")
-
-        def eof_received(self) -> None:
-            if self._in_head or (self.cycle is not None and self.cycle.more_body):
-                self.send_400_response("")
-
-        def send_400_response(self, msg: str) -> None:
-            # Within an answer that has begun it would be taken for a part of that.
-            if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-                self.transport.write(self._refusal)
-            self.transport.close()
-
-        def on_message_begin(self) -> None:
-            self._head, self._in_head = 0, True
-            super().on_message_begin()
-
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            if self.parser.should_upgrade() and not self.url.startswith(b"/v1/realtime"):
-                self._refusal = b"" if self.parser.get_method() == b"CONNECT" else _NO_UPGRADE
-                raise _RefusedError
-            if self.url[:1] != b"/":
-                raise _RefusedError
-            super().on_headers_complete()
-            if self.scope["http_version"] == "1.0":
-                self.cycle.__class__ = _OldCycle
-                self.cycle.keep_alive = self.parser.should_keep_alive()
-                self.cycle.waiting_for_100_continue = False
-
-    return LikeNode
 
 
 def _listener(host: str, port: int) -> socket.socket:
