@@ -109,8 +109,9 @@ def protocol(connections: OpenConnections) -> type[asyncio.Protocol]:
     """Uvicorn's HTTP protocol, noting its connections, and refusing what the gateway's server refuses."""
 
     class LikeNode(HttpToolsProtocol):
-        cycle: Any  # None until the first request, and
-        parser: Any  # None after the end of the connection, which their types do not say
+        cycle: Any  # None until the first request,
+        parser: Any  # None after the end of the connection, which their types do not say, and
+        transport: Any  # `JoinedWrites`
         _head = 0
         _in_head = False
         _refusal = _BAD_REQUEST
