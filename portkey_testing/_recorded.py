@@ -214,7 +214,7 @@ def note_target(call: Call, headers: Mapping[str, str], now: float, delay: float
             provider=headers.get("x-portkey-provider", ""),
             target=target,
             number=1,
-            sent=_NOT_RECORDED,
+            _request=_NOT_RECORDED,
             status=call.status,
             answered_by=reply,
             started=now,

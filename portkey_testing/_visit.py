@@ -180,7 +180,7 @@ class Visit:
             provider=provider,
             target=target.path,
             number=number,
-            sent=anew if self._plain else upstream,
+            _request=anew if self._plain else upstream,
             status=answer.status,
             answered_by=reply,
             started=at,

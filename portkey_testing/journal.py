@@ -72,13 +72,12 @@ class Attempt:
         duration: Seconds until the response headers, or the failure.
         mapping_recorded: The gateway's mapping of this provider is proven by recordings of it.
         redirects: Where the provider sent the gateway on to.
-        sent: What was sent, or how to tell it: most attempts are never looked at, and bodies take memory.
     """
 
     provider: str
     target: str
     number: int
-    sent: UpstreamRequest | Callable[[], UpstreamRequest]
+    _request: UpstreamRequest | Callable[[], UpstreamRequest]  # the latter as most are never looked at, and large
     status: int
     answered_by: object
     started: float
@@ -91,9 +90,9 @@ class Attempt:
     @property
     def request(self) -> UpstreamRequest:
         """What was sent; empty when a cassette is replayed, which knows the gateway's answer only."""
-        if not isinstance(self.sent, UpstreamRequest):
-            self.sent = self.sent()
-        return self.sent
+        if not isinstance(self._request, UpstreamRequest):
+            self._request = self._request()
+        return self._request
 
     @property
     def reply(self) -> str:
