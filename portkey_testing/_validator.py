@@ -186,9 +186,9 @@ def _object(fields: Mapping[str, _Rule], *, required: Sequence[str] = ()) -> _Ru
                 judged = rule(item, (*where, name))
                 if judged is not _FINE:
                     wrong.append((order[name], judged))
-        for name in required:
-            if name not in value:
-                wrong.append((order[name], fields[name](_javascript.MISSING, (*where, name))))
+        if required:
+            missing = [name for name in required if name not in value]
+            wrong += [(order[name], fields[name](_javascript.MISSING, (*where, name))) for name in missing]
         return _all([judged for _, judged in sorted(wrong, key=itemgetter(0))]) if wrong else _FINE
 
     return judge
