@@ -5,81 +5,50 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from portkey_testing.mounts.asgi import Scope
 
 MAX_HEAD: Final = 2**18
 """Bytes that are read of the head of a request. What the gateway itself allows is less, and the responder's to say."""
 
-_JOINED_BYTES: Final = 2**16
-"""Bytes that are kept at most to be written together."""
-
 # What Node's HTTP server, which the gateway runs in, answers by itself.
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 _NO_UPGRADE: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _HEAD_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
+
+_BODILESS: Final = (204, 304)
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 """Socket option that turns closing into a reset."""
 
 
 class OpenConnections:
-    """The open connections by the address of their client, for those who want to break one."""
+    """The open connections by the address of their client, for those who want more of one than ASGI has words for."""
 
     def __init__(self) -> None:
-        self.transports: dict[Any, JoinedWrites] = {}
+        self.protocols: dict[Any, Any] = {}
+
+    def answer(self, scope: Scope, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        found = self._of(scope)
+        return found is not None and bool(found.answer(scope, status, headers, body))
 
     def reset(self, scope: Scope) -> None:
-        transport = self.transports[tuple(scope["client"])]
-        connection: socket.socket = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        transport.abort()
+        if (found := self._of(scope)) is not None:
+            connection: socket.socket = found.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+            found.transport.abort()
 
     def close(self, scope: Scope) -> None:
-        self.transports[tuple(scope["client"])].close()
+        if (found := self._of(scope)) is not None:
+            found.transport.close()
 
-
-class JoinedWrites:
-    """A transport that sends together what is written in one turn of the loop, as Node does with heads and bodies.
-
-    Uvicorn writes them one after the other, which is a system call more for each answer.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self.get_extra_info = transport.get_extra_info
-        self.is_closing = transport.is_closing
-        self.pause_reading = transport.pause_reading
-        self.resume_reading = transport.resume_reading
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self.flush)
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > _JOINED_BYTES:
-            self.flush()
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def abort(self) -> None:
-        self.flush()
-        self._transport.abort()
-
-    def flush(self) -> None:
-        """Send what is kept."""
-        if self._parts and not self._transport.is_closing():
-            self._transport.write(b"".join(self._parts))
-        self._parts.clear()
-        self._size = 0
+    def _of(self, scope: Scope) -> Any:
+        """The protocol of a request's connection; None if its client has gone."""
+        return self.protocols.get(tuple(scope["client"]))
 
 
 class _RefusedError(Exception):
@@ -109,21 +78,19 @@ def protocol(connections: OpenConnections) -> type[asyncio.Protocol]:
     """Uvicorn's HTTP protocol, noting its connections, and refusing what the gateway's server refuses."""
 
     class LikeNode(HttpToolsProtocol):
-        cycle: Any  # None until the first request,
-        parser: Any  # None after the end of the connection, which their types do not say, and
-        transport: Any  # `JoinedWrites`
+        cycle: Any  # None until the first request, and
+        parser: Any  # None after the end of the connection, which their types do not say
         _head = 0
         _in_head = False
         _refusal = _BAD_REQUEST
 
         def connection_made(self, transport: Any) -> None:
-            joined: Any = JoinedWrites(transport, self.loop)
             self._peer = transport.get_extra_info("peername")[:2]
-            connections.transports[self._peer] = joined
-            super().connection_made(joined)
+            connections.protocols[self._peer] = self
+            super().connection_made(transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            connections.transports.pop(self._peer, None)
+            connections.protocols.pop(self._peer, None)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -134,9 +101,26 @@ def protocol(connections: OpenConnections) -> type[asyncio.Protocol]:
                     self._refusal = _HEAD_TOO_LARGE
                     self.send_400_response("")
 
-        def on_response_complete(self) -> None:
-            self.transport.flush()
-            super().on_response_complete()
+        def answer(self, scope: Scope, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+            """Send a whole answer in one write, where there is nothing to it that uvicorn has to see to."""
+            cycle = self.cycle
+            if cycle.scope is not scope or type(cycle) is not RequestResponseCycle:
+                return False  # another request has followed this one already, or it is one of HTTP/1.0
+            if not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused:
+                return False
+            if scope["method"] == "HEAD" or status in _BODILESS or b"connection" in dict(headers):
+                return False
+            head = [STATUS_LINE[status]]
+            for name, value in (*cycle.default_headers, *headers):
+                head += (name, b": ", value, b"\r\n")
+            written = b"".join(head)
+            if written.count(b"\n") != 1 + len(cycle.default_headers) + len(headers):
+                return False  # a header holds the end of a line, which uvicorn refuses
+            self.transport.write(b"%b\r\n%b" % (written, body))
+            cycle.response_started = cycle.response_complete = True
+            cycle.message_event.set()
+            cycle.on_response()
+            return True
 
         def eof_received(self) -> None:
             if self._in_head or (self.cycle is not None and self.cycle.more_body):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -43,7 +43,11 @@ _HOST: Final = re.compile(
 
 
 class Connections(Protocol):
-    """What a server offers for breaking connections."""
+    """What a server offers beyond ASGI."""
+
+    def answer(self, scope: Scope, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer at once, its `content-length` among the headers; False where ASGI's messages have to."""
+        ...
 
     def reset(self, scope: Scope) -> None:
         """Break it off with a TCP reset."""
@@ -185,19 +189,26 @@ class _Playing:
             return
         headers = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in timeline.headers]
         whole = _in_one_piece(timeline.frames)
-        if whole is not None and b"content-length" not in dict(headers):
-            headers.append((b"content-length", b"%d" % len(whole)))
-        await self._send({"type": "http.response.start", "status": timeline.status, "headers": headers})
         if whole is not None:
+            await self._answer(headers, whole)
             self._frames = 1
-            await self._send({"type": "http.response.body", "body": whole})
             self.end("complete")
             return
+        await self._send({"type": "http.response.start", "status": timeline.status, "headers": headers})
         hung_up = asyncio.ensure_future(self._receive())
         try:
             await self._play_frames(timeline.frames, hung_up)
         finally:
             hung_up.cancel()
+
+    async def _answer(self, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        status = self._timeline.status
+        if b"content-length" not in dict(headers):
+            headers.append((b"content-length", b"%d" % len(body)))
+            if self._connections is not None and self._connections.answer(self._scope, status, headers, body):
+                return
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def _play_frames(self, frames: Iterable[Frame | Cut], hung_up: asyncio.Future[Message]) -> None:
         waiting: list[bytes] = []
