@@ -13,6 +13,10 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Make the markers known that `scripts/test` selects by, whichever tests are asked for."""
+    config.addinivalue_line(
+        "markers", "live: talks to the real gateway on loopback; scripts/gateway --install enables it"
+    )
     config.addinivalue_line("markers", "once: takes long, and is alike on every Python: run on the default one only")
 
 
