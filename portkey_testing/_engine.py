@@ -315,7 +315,7 @@ class Engine:
         call.status = answer.status
         if answer.frames is None:
             call.content = bytes(answer.body)  # and not what it was written from, which the journal would keep
-        typed = () if answer.content_type is None else _typed(answer.content_type)
+        typed = () if answer.content_type is None else (("content-type", answer.content_type),)
         passed = () if answer.exception else answer.headers
         call.answer_headers = (*typed, *passed, *headers)
         frames = (Frame(0.0, answer.body),) if answer.frames is None else answer.frames
@@ -339,11 +339,6 @@ def _told(path: str, retries: int, cache_status: str | None, provider: str) -> t
         *(() if cache_status is None else (("x-portkey-cache-status", cache_status),)),
         ("x-portkey-provider", provider),
     )
-
-
-@lru_cache(maxsize=64)
-def _typed(content_type: str) -> tuple[tuple[str, str], ...]:
-    return (("content-type", content_type),)
 
 
 def _note_cause(call: Call, cause: str) -> None:

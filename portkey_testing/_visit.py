@@ -77,15 +77,15 @@ class Visit:
         self._stamps = stamps
         self._cache = cache
         self._params = inbound.params(target)
-        self._plain = True
-        if cache is not None and "drop_params" in target.options:
+        dropped = cache is not None and "drop_params" in target.options
+        if dropped:
             self._params = _hosted_config.without(self._params, target.options["drop_params"])
-            self._plain = False
         self._hooks: _hooks.Span | None = None
         if target.before or target.after:
-            self._plain = False
             subject = Subject("input", self._params, endpoint=inbound.endpoint, metadata=inbound.metadata)
             self._hooks = _hooks.Span(target.before, target.after, subject, clockwork())
+        # Nothing but the request and the target has a say in what is sent, so that can be worked out anew.
+        self._derivable = self._hooks is None and not dropped
 
     def attempt(self, number: int, at: float) -> _mapping.Reading:
         """The `number`th attempt, made at `at` seconds."""
@@ -180,7 +180,7 @@ class Visit:
             provider=provider,
             target=target.path,
             number=number,
-            _request=anew if self._plain else upstream,
+            _request=anew if self._derivable else upstream,
             status=answer.status,
             answered_by=reply,
             started=at,

@@ -17,7 +17,7 @@ REQUIRED: Final = "PORTKEY_LIVE"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the marker known, for the SDKs' environments as well, which do not see the root's."""
     config.addinivalue_line("markers", f"live: talks to the real gateway on loopback; {INSTALL_COMMAND} enables it")
 
 
